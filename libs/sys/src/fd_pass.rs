@@ -1,0 +1,1 @@
+//! Handing descriptors over a Unix socket (`SCM_RIGHTS`), and across `exec`.

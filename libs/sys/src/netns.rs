@@ -1,0 +1,1 @@
+//! Working inside another network namespace: a thread enters it and makes a socket there.

@@ -1,0 +1,1 @@
+//! Process descriptors: open, signal, wait for the end.

@@ -1,0 +1,1 @@
+//! Subreaper, dumpable, close_range and other properties of the calling process.
