@@ -1,1 +1,5 @@
-//! (being built)
+//! ws-daemon runs instances on one machine. A spec comes down the node stream, [`ports`] name what is needed of the
+//! world to carry it out.
+
+pub mod error;
+pub mod ports;
