@@ -1,6 +1,8 @@
 //! Where daemons meet: the .proto files under `proto/`, the code generated from them, and conversions to and from
 //! `domain`. Validation of what comes over the wire is `TryFrom` here, once, for every daemon and the CLI.
 
+pub mod dial;
+
 pub use prost_types;
 
 /// The API of Crannog itself: `proto/crannog/v1`.
