@@ -4,8 +4,11 @@
 pub mod beneath;
 pub mod fd_pass;
 pub mod idmap;
+pub mod inherit;
 pub mod memfd;
 pub mod mount;
 pub mod netns;
 pub mod pidfd;
 pub mod process;
+pub mod seccomp;
+pub mod tty;

@@ -1,0 +1,17 @@
+//! `crannog timeline`
+
+use super::show;
+use crate::args::TargetOutput;
+use crate::client::Api;
+use crate::error::CommandError;
+use crate::{text, view, waterfall};
+
+pub async fn run(mut api: Api, options: TargetOutput) -> Result<(), CommandError> {
+    let workspace = show::get(&mut api, &options.target.workspace).await?;
+    if options.output.is_json() {
+        println!("{:#}", serde_json::Value::from_iter(workspace.timeline.iter().map(view::step)));
+    } else {
+        print!("{}", waterfall::render(&workspace.timeline, text::now_ms() * 1000));
+    }
+    Ok(())
+}
