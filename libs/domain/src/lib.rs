@@ -4,5 +4,8 @@
 pub mod class;
 pub mod context_url;
 pub mod gitpod_yml;
+pub mod host;
 pub mod name;
 pub mod phase;
+pub mod planner;
+pub mod source;
