@@ -38,6 +38,7 @@ pub struct Suite {
     server: Option<Child>,
     crannog: PathBuf,
     supervisor: PathBuf,
+    config: Option<PathBuf>,
     _turn: Turn,
 }
 
@@ -52,7 +53,7 @@ impl Suite {
         let supervisor = program("CRANNOG_SUPERVISOR", "supervisor")?;
         let turn = Turn::take()?;
         let scratch = tempfile::Builder::new().prefix("crannog-suite-").tempdir()?;
-        let mut suite = Self { scratch: Some(scratch), server: None, crannog, supervisor, _turn: turn };
+        let mut suite = Self { scratch: Some(scratch), server: None, crannog, supervisor, config: None, _turn: turn };
         suite.start_server()?;
         Ok(Some(suite))
     }
@@ -62,6 +63,11 @@ impl Suite {
         self.scratch.as_ref().map_or_else(PathBuf::new, |scratch| scratch.path().join("data"))
     }
 
+    /// Names a configuration file for the next start of the server.
+    pub fn configure(&mut self, file: &Path) {
+        self.config = Some(file.to_owned());
+    }
+
     /// Starts the server, also after it was stopped or killed, and waits until it answers.
     pub fn start_server(&mut self) -> anyhow::Result<()> {
         let data = self.data();
@@ -69,6 +75,9 @@ impl Suite {
         let log = File::options().create(true).append(true).open(data.with_extension("log"))?;
         let mut command = Command::new(&self.crannog);
         command.args(["server", "--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0", "--data"]).arg(&data);
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
         command.env("CRANNOG_SUPERVISOR", &self.supervisor).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.server = Some(command.spawn().context("start crannog server")?);
         let answers = |suite: &mut Self| {
