@@ -3,10 +3,14 @@
 pub mod oom;
 pub mod pty;
 pub mod spawner;
+pub mod tree;
+pub mod usage;
 pub mod users;
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::net::unix::pipe;
 
@@ -47,6 +51,10 @@ pub struct Command {
     pub limits: Vec<(u32, u64, u64)>,
     /// Kills the whole process group when the [`Process`] is dropped before its end.
     pub kill_on_drop: bool,
+    /// Descriptors that the program gets under the numbers that they have here.
+    pub keep: Vec<Arc<OwnedFd>>,
+    /// Added to the priority: 19 runs behind everything else.
+    pub nice: i32,
 }
 
 impl Command {
@@ -60,6 +68,8 @@ impl Command {
             stdio: Stdio::Null,
             limits: Vec::new(),
             kill_on_drop: false,
+            keep: Vec::new(),
+            nice: 0,
         }
     }
 
@@ -90,6 +100,18 @@ impl Command {
     /// Whether dropping the [`Process`] kills its group.
     pub fn kill_on_drop(mut self, kill: bool) -> Self {
         self.kill_on_drop = kill;
+        self
+    }
+
+    /// Gives the program a descriptor, under the number that it has here.
+    pub fn keep(mut self, descriptor: Arc<OwnedFd>) -> Self {
+        self.keep.push(descriptor);
+        self
+    }
+
+    /// Runs it with a lower priority.
+    pub fn nice(mut self, nice: i32) -> Self {
+        self.nice = nice;
         self
     }
 }

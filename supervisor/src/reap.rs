@@ -126,6 +126,11 @@ impl Reaper {
         self.children.lock().keys().copied().collect()
     }
 
+    /// Waits until there is no child at all, ours or an orphan.
+    pub async fn childless(&self) {
+        let _ = self.childless.subscribe().wait_for(|childless| *childless).await;
+    }
+
     /// Looks for the dead now, without waiting for a signal. True when no child is left at all.
     pub async fn sweep(&self) -> bool {
         self.bury().await;

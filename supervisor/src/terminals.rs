@@ -1,5 +1,6 @@
 //! All terminals of the instance. PID 1 owns them: they outlive every viewer and every daemon outside.
 
+mod facts;
 mod ring;
 mod terminal;
 pub mod viewers;
@@ -18,6 +19,7 @@ use crate::error::SupervisorError;
 use crate::hub::Hub;
 use crate::process::users::{User, Users};
 use crate::process::{Command, Process, Size, Spawner, Stdio};
+pub use facts::Title;
 use ring::Ring;
 use terminal::{Facts, Progress};
 pub use terminal::{LOG, LogChunk, LogReader, SCROLLBACK, Terminal};
@@ -102,11 +104,10 @@ impl Terminals {
             pty,
             ring: Mutex::new(Ring::new(if open.log { LOG } else { SCROLLBACK })),
             facts: Mutex::new(Facts {
-                title_is_set: false,
                 title: open.title,
                 annotations: open.annotations,
                 size: open.size,
-                exit_is_success: false,
+                ..Facts::default()
             }),
             viewers: viewers::Viewers::default(),
             progress: tokio::sync::watch::Sender::new(Progress::default()),

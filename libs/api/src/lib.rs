@@ -1,6 +1,7 @@
 //! Where daemons meet: the .proto files under `proto/`, the code generated from them, and conversions to and from
 //! `domain`. Validation of what comes over the wire is `TryFrom` here, once, for every daemon and the CLI.
 
+pub mod convert;
 pub mod dial;
 
 pub use prost_types;
@@ -9,4 +10,10 @@ pub use prost_types;
 #[allow(missing_docs, clippy::all)]
 pub mod v1 {
     tonic::include_proto!("crannog.v1");
+}
+
+/// What programs inside an instance speak with its supervisor: `proto/supervisor`, by Gitpod's names and numbers.
+#[allow(missing_docs, clippy::all)]
+pub mod supervisor {
+    tonic::include_proto!("supervisor");
 }

@@ -77,7 +77,8 @@ impl Pty {
             fchown(&inside, Some(rustix::fs::Uid::from_raw(user.uid)), None)?;
             fchmod(&inside, Mode::RUSR | Mode::WUSR | Mode::WGRP)?;
         }
-        let descriptor = AsyncFd::register(descriptor)?;
+        #[expect(deprecated, reason = "its successor is unsafe for types that may give away their descriptor; OwnedFd cannot")]
+        let descriptor = AsyncFd::new(descriptor)?;
         let inner = Inner { master: Mutex::new(pair.master), descriptor, writing: tokio::sync::Mutex::default() };
         Ok((Self(Arc::new(inner)), inside))
     }

@@ -1,7 +1,7 @@
 //! From a [`Command`] to a running process.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, Stdio as StdStdio};
 use std::sync::Arc;
@@ -94,6 +94,8 @@ impl Spawner {
             umask: 0o022,
             limits: command.limits.clone(),
             no_new_privileges: self.no_new_privileges,
+            keep: command.keep.iter().map(|fd| fd.as_raw_fd()).collect(),
+            nice: command.nice,
         }
     }
 

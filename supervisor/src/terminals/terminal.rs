@@ -47,10 +47,10 @@ pub struct Terminal {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
     pub(super) title: String,
-    pub(super) title_is_set: bool,
+    pub(super) chosen_title: Option<String>,
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) size: Size,
-    pub(super) exit_is_success: bool,
+    pub(super) force_success: bool,
 }
 
 /// How far the output has come.
@@ -185,7 +185,7 @@ impl Terminal {
         let facts = self.facts.lock();
         TerminalStatus {
             alias: self.alias.clone(),
-            title: facts.title.clone(),
+            title: facts.chosen_title.clone().unwrap_or_else(|| facts.title.clone()),
             command: self.command.clone(),
             columns: facts.size.columns.into(),
             rows: facts.size.rows.into(),
