@@ -120,7 +120,8 @@ impl Phase {
                 (P::Storing, &[A::CancelPreparation, A::KeepContent])
             }
             (P::Starting, E::StartFailed | E::StartDeadlinePassed) => (P::Stopping, &[A::Kill]),
-            (P::Starting | P::Running, E::ContentFailed | E::LifetimeExpired) => (P::Stopping, &[A::Drain]),
+            (P::Starting, E::ContentFailed) => (P::Stopping, &[A::Drain]),
+            (P::Starting | P::Running, E::LifetimeExpired) => (P::Stopping, &[A::Drain]),
 
             // Someone asks for the end. A removal of what still lives stops it first, and is asked again then.
             (P::Pending, E::StopRequested) => (P::Stopped, &[A::ReleaseSandbox]),

@@ -193,7 +193,9 @@ fn scp_like(text: &str) -> Result<Option<Source>, SourceError> {
     if machine.is_empty() || user.starts_with('-') || machine.starts_with('-') || path.starts_with('-') {
         return Err(SourceError::Hostile { shown: shown(), why: "a part of it would be read as an option" });
     }
-    if !is_plain(user) || !is_plain(machine) || machine.len() == 1 {
+    // Without a user, a host has a dot: "javascript:", "mailto:" and "C:" have none.
+    let is_host = machine.len() > 1 && (!user.is_empty() || machine.contains('.'));
+    if !is_plain(user) || !is_plain(machine) || !is_host {
         return Err(SourceError::NotAUrl(shown()));
     }
     if path.trim_matches('/').is_empty() {
