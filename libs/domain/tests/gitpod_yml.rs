@@ -102,8 +102,8 @@ fn mistakes_inside_a_task_leave_the_task() {
 fn a_file_that_is_no_yaml_gives_the_defaults_and_an_error_with_its_place() {
     for (text, place) in [
         (&b"tasks:\n\t- command: x\n"[..], "2:2"),
-        (b"tasks:\n  - command: 'open\n", "2:14"),
-        (b"a: [1, 2\n", "2:1"),
+        (b"tasks:\n  - command: 'open\n", "3:1"),
+        (b"a: [1, 2\n", "1:4"),
         (b"a: *nobody\n", "1:4"),
         (b"tasks: x\n bad\n  - y: {\n", ""),
         (b"a\xff: 1\n", "1:2"),
