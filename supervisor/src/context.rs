@@ -29,6 +29,8 @@ pub struct Context {
     pub users: Users,
     /// What the workspace user's programs find in their environment.
     pub environment: Arc<Environment>,
+    /// Ports: the configuration's rules and the owner's choices.
+    pub ports: crate::ports::Shared,
     /// Cancelled when the instance begins to shut down.
     pub draining: CancellationToken,
 }

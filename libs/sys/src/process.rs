@@ -20,6 +20,10 @@ pub struct ChildSetup {
     pub limits: Vec<(u32, u64, u64)>,
     /// Sets `no_new_privs` (prctl(2)): set-user-id programs give nothing.
     pub no_new_privileges: bool,
+    /// Descriptors above 2 that the program gets all the same, under the numbers that they have here.
+    pub keep: Vec<RawFd>,
+    /// Added to the priority (setpriority(2)): 19 runs behind everything else.
+    pub nice: i32,
 }
 
 /// The ids of a user.
@@ -36,7 +40,7 @@ pub struct Ids {
 /// Makes a command start by `setup`: new session, no descriptor above 2, default signals, ids last.
 pub fn prepare(command: &mut Command, setup: ChildSetup) {
     // SAFETY: `enter` makes only raw system calls on memory that was allocated before the fork, so it is
-    // async-signal-safe: setsid, ioctl, umask, setrlimit, signal, close_range, setgroups, setgid, setuid, prctl.
+    // async-signal-safe: setsid, ioctl, umask, setrlimit, signal, close_range, fcntl, setpriority, setgroups, setgid, setuid, prctl.
     unsafe { command.pre_exec(move || enter(&setup)) };
 }
 
@@ -58,6 +62,14 @@ fn enter(setup: &ChildSetup) -> io::Result<()> {
     // Close-on-exec instead of closing: the standard library still needs its own descriptor to report a failed exec.
     // SAFETY: close_range(2) takes numbers only.
     check(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } as i32)?;
+    for &kept in &setup.keep {
+        // SAFETY: F_SETFD takes numbers only.
+        check(unsafe { libc::fcntl(kept, libc::F_SETFD, 0) })?;
+    }
+    if setup.nice > 0 {
+        // SAFETY: setpriority(2) takes numbers only.
+        check(unsafe { libc::setpriority(libc::PRIO_PROCESS as _, 0, setup.nice) })?;
+    }
     become_user(setup)
 }
 
@@ -132,7 +144,7 @@ mod tests {
         command.args(["-c", "ls /proc/self/fd | wc -l; umask; cut -d' ' -f1,6 /proc/$$/stat"]);
         prepare(
             &mut command,
-            ChildSetup { ids: None, controlling_terminal: false, umask: 0o27, limits: vec![], no_new_privileges: true },
+            ChildSetup { ids: None, controlling_terminal: false, umask: 0o27, limits: vec![], no_new_privileges: true, keep: vec![], nice: 0 },
         );
         let output = String::from_utf8(command.output().expect("output").stdout).expect("text");
         let lines: Vec<&str> = output.lines().collect();
@@ -144,11 +156,23 @@ mod tests {
     }
 
     #[test]
+    fn a_descriptor_that_is_to_be_kept_is_there_under_its_number() {
+        use std::os::fd::AsRawFd as _;
+        let kept = crate::memfd::sealed("kept", b"words").expect("memfd");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("cat /proc/self/fd/{}; nice", kept.as_raw_fd())]);
+        let keep = vec![kept.as_raw_fd()];
+        let setup = ChildSetup { ids: None, controlling_terminal: false, umask: 0o22, limits: vec![], no_new_privileges: false, keep, nice: 19 };
+        prepare(&mut command, setup);
+        assert_eq!(String::from_utf8(command.output().expect("output").stdout).expect("text"), "words19\n");
+    }
+
+    #[test]
     fn a_failed_exec_is_still_reported() {
         let mut command = Command::new("/does/not/exist");
         prepare(
             &mut command,
-            ChildSetup { ids: None, controlling_terminal: false, umask: 0o22, limits: vec![], no_new_privileges: false },
+            ChildSetup { ids: None, controlling_terminal: false, umask: 0o22, limits: vec![], no_new_privileges: false, keep: vec![], nice: 0 },
         );
         assert_eq!(command.spawn().unwrap_err().kind(), io::ErrorKind::NotFound);
     }

@@ -3,15 +3,13 @@
 //! redirect to another host finds no helper at all.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::Arc;
 
 use api::v1::GitCredential;
 
 use super::redact::Redactor;
 use super::remote::{Remote, Scheme};
-
-/// The first number that memory files have in Git's process; helpers name it.
-const FIRST_FD: i32 = 60;
 
 /// What one run of Git is given.
 #[derive(Default)]
@@ -32,22 +30,23 @@ impl Credentials {
         Self { entries }
     }
 
-    /// `-c` settings: the list of helpers is emptied, then each host has its own.
-    pub fn settings(&self) -> Vec<String> {
-        let mut settings = vec!["credential.helper=".to_owned()];
-        for (index, entry) in self.entries.iter().enumerate() {
-            let fd = FIRST_FD + index as i32;
-            settings.push(format!("credential.{}.helper=", entry.scope));
-            // Opened anew each time: a descriptor's offset is shared, and Git may ask twice.
-            settings.push(format!("credential.{}.helper=!f() {{ test \"$1\" != get || cat /proc/self/fd/{fd}; }}; f", entry.scope));
-        }
-        settings
+    /// The memory files of one run of Git. Made anew for each: a descriptor is only open while Git runs.
+    pub fn files(&self) -> io::Result<Vec<Arc<OwnedFd>>> {
+        let file = |entry: &Entry| Ok(Arc::new(sys::memfd::sealed("git-credential", entry.answer.as_bytes())?));
+        self.entries.iter().map(file).collect()
     }
 
-    /// The memory files, with the numbers they must have in Git's process.
-    pub fn files(&self) -> io::Result<Vec<(OwnedFd, i32)>> {
-        let numbered = self.entries.iter().zip(FIRST_FD..);
-        numbered.map(|(entry, fd)| Ok((sys::memfd::sealed("git-credential", entry.answer.as_bytes())?, fd))).collect()
+    /// `-c` settings for these files: the list of helpers is emptied, then each host has its own.
+    pub fn settings(&self, files: &[Arc<OwnedFd>]) -> Vec<String> {
+        let mut settings = vec!["credential.helper=".to_owned()];
+        for (entry, file) in self.entries.iter().zip(files) {
+            let scope = &entry.scope;
+            settings.push(format!("credential.{scope}.helper="));
+            // Opened by its path each time: a descriptor's offset is shared, and Git may ask twice.
+            let print = format!("cat /proc/self/fd/{}", file.as_raw_fd());
+            settings.push(format!("credential.{scope}.helper=!f() {{ test \"$1\" != get || {print}; }}; f"));
+        }
+        settings
     }
 
     /// Takes what is secret here out of texts.
@@ -74,7 +73,8 @@ fn is_sound(credential: &GitCredential) -> bool {
     let plain = |text: &str| !text.chars().any(char::is_control);
     plain(&credential.username)
         && plain(&credential.password)
-        && Remote::parse(&format!("https://{}/x", credential.host)).is_ok_and(|r| r.host() == credential.host.to_ascii_lowercase())
+        && Remote::parse(&format!("https://{}/x", credential.host))
+            .is_ok_and(|r| r.host() == credential.host.to_ascii_lowercase())
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -90,11 +90,15 @@ mod tests {
         GitCredential { host: host.into(), username: "me".into(), password: password.into() }
     }
 
+    fn settings(credentials: &Credentials) -> Vec<String> {
+        credentials.settings(&credentials.files().expect("memory files"))
+    }
+
     #[test]
     fn a_credential_is_for_one_host_and_is_in_no_argument() {
         let remote = Remote::parse("https://git.example.org/a").expect("remote");
         let credentials = Credentials::new(&[credential("Git.Example.org", "hunter22")], Some(&remote));
-        let settings = credentials.settings();
+        let settings = settings(&credentials);
         assert_eq!(settings[0], "credential.helper=");
         assert!(settings[1..].iter().all(|s| s.starts_with("credential.https://git.example.org.helper=")), "{settings:?}");
         assert!(!settings.concat().contains("hunter22"));
@@ -109,14 +113,14 @@ mod tests {
             ("http://127.0.0.1:8080/a", "git.example.org", "credential.https://git.example.org.helper="),
         ] {
             let remote = Remote::parse(url).expect(url);
-            assert_eq!(Credentials::new(&[credential(host, "x")], Some(&remote)).settings()[1], scope);
+            assert_eq!(settings(&Credentials::new(&[credential(host, "x")], Some(&remote)))[1], scope);
         }
     }
 
     #[test]
     fn one_that_would_smuggle_a_field_or_a_setting_is_left_out() {
         for (host, password) in [("e.org", "a\nhost=evil.org"), ("e.org/x", "a"), ("e.org=x", "a"), ("", "a"), ("u@e.org", "a")] {
-            assert_eq!(Credentials::new(&[credential(host, password)], None).settings().len(), 1, "{host} {password:?}");
+            assert_eq!(settings(&Credentials::new(&[credential(host, password)], None)).len(), 1, "{host} {password:?}");
         }
     }
 }

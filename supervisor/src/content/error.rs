@@ -14,7 +14,7 @@ use crate::error::SupervisorError;
 pub enum ContentError {
     /// The remote is not one that Git may be given.
     #[error("the repository's URL cannot be used: {0}")]
-    Remote(#[source] Refused),
+    Remote(Refused),
     /// A name that came with the source is no name of a ref, commit, or directory.
     #[error("{what} {name:?} cannot be used")]
     Name {
@@ -289,7 +289,10 @@ mod tests {
             ("fatal: unable to access 'http://127.0.0.1:1/a/': Failed to connect to 127.0.0.1 port 1", Fault::HostUnreachable),
             ("fatal: repository 'https://e.org/a/' not found", Fault::RepositoryNotFound),
             ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", Fault::AuthenticationNeeded),
-            ("git@e.org: Permission denied (publickey).\nfatal: Could not read from remote repository.", Fault::AuthenticationNeeded),
+            (
+                "git@e.org: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+                Fault::AuthenticationNeeded,
+            ),
             ("fatal: couldn't find remote ref refs/heads/nope", Fault::RefNotFound),
             ("fatal: remote error: upload-pack: not our ref aaaa", Fault::CommitNotFound),
             ("server certificate verification failed. CAfile: none CRLfile: none", Fault::Certificate),

@@ -14,6 +14,7 @@ use super::error::{ContentError, Fault};
 use super::progress::{Progress, Reader};
 use super::remote::Remote;
 use crate::Context;
+use crate::error::SupervisorError;
 use crate::process::{Command, Process, Stdio};
 use crate::timeline::StepGuard;
 
@@ -23,8 +24,18 @@ const SILENCE: Duration = Duration::from_secs(120);
 const STDOUT_MAX: usize = 96 << 20;
 /// Variables of the workspace that Git and curl need to reach the outside; all others stay out.
 const PASSED_ON: &[&str] = &[
-    "PATH", "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH",
+    "PATH",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
 ];
 
 /// Settings of every run. `fetch.fsck.*` names what old but honest repositories have: those are not refused.
@@ -103,7 +114,15 @@ impl Output {
 impl<'a> Call<'a> {
     /// `git ARGS` in a directory. The first word names the step.
     pub fn new(step: &'static str, directory: &Path) -> Self {
-        Self { step, args: vec![step.to_owned()], directory: directory.to_owned(), subject: None, progress: None, files: false, low: false }
+        Self {
+            step,
+            args: vec![step.to_owned()],
+            directory: directory.to_owned(),
+            subject: None,
+            progress: None,
+            files: false,
+            low: false,
+        }
     }
 
     /// Further arguments. What comes from outside goes after `--` or is checked before.
@@ -170,26 +189,22 @@ impl<'a> Git<'a> {
     }
 
     fn start(&self, call: &Call<'_>) -> Result<Process, ContentError> {
-        let user = self.context.users.workspace();
+        let file = |source| ContentError::File { step: "make", path: "a memory file".into(), source };
+        let secrets = self.credentials.files().map_err(file)?;
+        let transport = format!("protocol.file.allow={}", if call.files { "always" } else { "never" });
+        let settings = SETTINGS.iter().map(|s| (*s).to_owned()).chain([transport]).chain(self.credentials.settings(&secrets));
         let mut argv = vec!["git".to_owned()];
-        let file = format!("protocol.file.allow={}", if call.files { "always" } else { "never" });
-        let settings = SETTINGS.iter().map(|s| (*s).to_owned()).chain([file]).chain(self.credentials.settings());
         argv.extend(settings.flat_map(|setting| ["-c".to_owned(), setting]));
         argv.extend(call.args.iter().cloned());
-        let mut command = Command::new(argv, user)
+        let command = Command::new(argv, self.context.users.workspace())
             .env(self.environment())
             .cwd(&call.directory)
             .stdio(Stdio::Pipes { stdin: false })
+            .nice(if call.low { 19 } else { 0 })
             .kill_on_drop(true);
-        if call.low {
-            command = command.nice(19);
-        }
-        let files = self.credentials.files();
-        for (file, number) in files.map_err(|source| ContentError::File { step: "make", path: "memfd".into(), source })? {
-            command = command.fd(file, number);
-        }
+        let command = secrets.into_iter().fold(command, Command::keep);
         self.context.spawner.spawn(command).map_err(|error| match error {
-            crate::error::SupervisorError::NoProgram { .. } => self.failed(call, Fault::NoGit, ""),
+            SupervisorError::NoProgram { .. } => self.failed(call, Fault::NoGit, ""),
             error => ContentError::Start(error),
         })
     }
@@ -210,7 +225,10 @@ impl<'a> Git<'a> {
             ("GIT_ASKPASS", ""),
             ("GIT_LFS_SKIP_SMUDGE", "1"),
             ("GIT_SSH_VARIANT", "ssh"),
-            ("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=20 -o ForwardAgent=no"),
+            (
+                "GIT_SSH_COMMAND",
+                "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o ConnectTimeout=20 -o ForwardAgent=no",
+            ),
         ];
         variables.extend(ours.map(|(name, value)| (name.to_owned(), value.to_owned())));
         variables

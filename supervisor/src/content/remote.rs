@@ -175,12 +175,37 @@ mod tests {
     fn hostile_urls_are_refused_before_any_process_is_started() {
         let long = format!("https://example.org/{}", "a".repeat(1 << 16));
         for url in [
-            "", "--upload-pack=touch /tmp/x", "-oProxyCommand=x", "ext::sh -c touch% /tmp/x", "fd::7", "file:///etc", "/etc",
-            "../x", "https://example.org/a\nb", "https://example.org/a%0ahost=evil", "https://example.org/a%00", "https:///a",
-            "https://user:secret@example.org/a", "https://token@example.org/a", "ssh://-oProxyCommand=x/a",
-            "ssh://git@-oProxyCommand=x/a", "-oProxyCommand=x:a", "git@host:-x", "https://exa\u{2215}mple.org/a", "https://exämple.org/a",
-            "https://[zz]/a", "https://[::1]x/a", "https://example.org:99999/a", "https://example.org", "https://example.org/", "ftp://e.org/a",
-            "https://e.org\\@evil.org/a", "host", "a:", "HTTPS::x", long.as_str(),
+            "",
+            "--upload-pack=touch /tmp/x",
+            "-oProxyCommand=x",
+            "ext::sh -c touch% /tmp/x",
+            "fd::7",
+            "file:///etc",
+            "/etc",
+            "../x",
+            "https://example.org/a\nb",
+            "https://example.org/a%0ahost=evil",
+            "https://example.org/a%00",
+            "https:///a",
+            "https://user:secret@example.org/a",
+            "https://token@example.org/a",
+            "ssh://-oProxyCommand=x/a",
+            "ssh://git@-oProxyCommand=x/a",
+            "-oProxyCommand=x:a",
+            "git@host:-x",
+            "https://exa\u{2215}mple.org/a",
+            "https://exämple.org/a",
+            "https://[zz]/a",
+            "https://[::1]x/a",
+            "https://example.org:99999/a",
+            "https://example.org",
+            "https://example.org/",
+            "ftp://e.org/a",
+            "https://e.org\\@evil.org/a",
+            "host",
+            "a:",
+            "HTTPS::x",
+            long.as_str(),
         ] {
             assert!(Remote::parse(url).is_err(), "{url:?} passed");
         }
@@ -191,7 +216,25 @@ mod tests {
         for name in ["main", "release/1.0/docs", "v1.0.0", "refs/heads/a-b_c", "ünï"] {
             assert!(is_ref_name(name), "{name}");
         }
-        for name in ["", "-x", "--upload-pack=x", "a..b", "a b", "a:b", "/a", "a/", ".a", "a/.b", "a.lock", "a//b", "@", "a@{1}", "a\u{7}", "a^", "a*"] {
+        for name in [
+            "",
+            "-x",
+            "--upload-pack=x",
+            "a..b",
+            "a b",
+            "a:b",
+            "/a",
+            "a/",
+            ".a",
+            "a/.b",
+            "a.lock",
+            "a//b",
+            "@",
+            "a@{1}",
+            "a\u{7}",
+            "a^",
+            "a*",
+        ] {
             assert!(!is_ref_name(name), "{name}");
         }
         assert!(is_commit_id(&"a1".repeat(20)) && is_commit_id(&"a1".repeat(32)));

@@ -120,7 +120,10 @@ mod tests {
         let ports = [v4.local_addr().expect("addr"), v6.local_addr().expect("addr")];
         let seen = diag.listening().expect("dump");
         for address in ports {
-            assert!(seen.iter().any(|l| l.port == address.port() && l.address == address.ip() && l.inode != 0), "{address} in {seen:?}");
+            assert!(
+                seen.iter().any(|l| l.port == address.port() && l.address == address.ip() && l.inode != 0),
+                "{address} in {seen:?}"
+            );
         }
         drop((v4, v6));
         let seen = diag.listening().expect("dump");

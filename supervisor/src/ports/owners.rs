@@ -89,8 +89,7 @@ impl Owners {
 /// Ids of all processes but PID 1, lowest first: of several that share a socket the parent is named.
 fn pids(proc: &Path) -> Vec<i64> {
     let Ok(entries) = fs::read_dir(proc) else { return Vec::new() };
-    let mut pids: Vec<i64> =
-        entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).filter(|pid| *pid != 1).collect();
+    let mut pids: Vec<i64> = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).filter(|pid| *pid != 1).collect();
     pids.sort_unstable();
     pids
 }
