@@ -24,7 +24,7 @@ use crate::service::{fault, gitpod, instance::Instance};
 use crate::shutdown::Shutdown;
 use crate::terminals::Terminals;
 use crate::timeline::Timeline;
-use crate::{content, ports};
+use crate::{content, ports, tasks};
 
 /// How long answers may still be on their way when everything inside has ended.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -119,7 +119,7 @@ async fn live(context: Context) {
     match brought {
         Ok(content) => {
             context.hub.condition(conditions::holds("ContentReady"));
-            let _ = content;
+            tasks::run(context, content).await;
         }
         Err(error) => context.hub.condition(conditions::fails("ContentReady", &error)),
     }

@@ -37,7 +37,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 pub struct OpenTerminal {
     /// Shown to people; empty: the program in the foreground.
     pub title: String,
-    /// argv; empty: the user's login shell.
+    /// argv; empty: the user's shell.
     pub command: Vec<String>,
     /// Added to the user's environment.
     pub env: BTreeMap<String, String>,
@@ -120,8 +120,9 @@ impl Terminals {
     }
 
     fn command(&self, open: &OpenTerminal, user: &User) -> Command {
-        let login_shell = || vec![user.shell.clone(), "-l".to_owned()];
-        let argv = if open.command.is_empty() { login_shell() } else { open.command.clone() };
+        // Not as a login shell: /etc/profile would overwrite the PATH that the image chose.
+        let shell = || vec![user.shell.clone()];
+        let argv = if open.command.is_empty() { shell() } else { open.command.clone() };
         let mut env = self.0.environment.for_user(user);
         env.insert("TERM".into(), "xterm-256color".into());
         env.extend(open.env.clone());
