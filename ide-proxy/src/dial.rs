@@ -48,8 +48,9 @@ async fn ask(path: &Path, instance: &str, port: u16) -> Result<OwnedFd, DialFail
     }
 }
 
+#[expect(deprecated, reason = "`register` is unsafe for types that may change their descriptor; this one owns one for life")]
 async fn exchange(path: &Path, question: &[u8]) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
-    let node = AsyncFd::register(SeqPacket::connect(path)?)?;
+    let node = AsyncFd::new(SeqPacket::connect(path)?)?;
     node.async_io(tokio::io::Interest::WRITABLE, |node| node.send(question, &[])).await?;
     let mut buffer = vec![0; MAX_PACKET];
     let packet = node.async_io(tokio::io::Interest::READABLE, |node| node.receive(&mut buffer)).await?;
