@@ -28,3 +28,14 @@ pub fn at(command: &mut Command, descriptors: Vec<(OwnedFd, RawFd)>) -> io::Resu
     unsafe { command.pre_exec(place) };
     Ok(())
 }
+
+/// Takes over the descriptor `number` that this process was started with; once for each number. It is closed on exec from
+/// now on. EBADF where the process was started without it.
+pub fn take(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: borrowed only for the next call, which fails with EBADF where it is not open.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
+    let taken = rustix::io::fcntl_dupfd_cloexec(borrowed, PARKED)?;
+    // SAFETY: the caller says that nobody else owns this number.
+    unsafe { libc::close(number) };
+    Ok(taken)
+}
