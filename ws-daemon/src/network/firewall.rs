@@ -1,0 +1,110 @@
+//! The rules, as one table of nftables: `inet crannog`. The fixed part is one text, put in force atomically as often as
+//! one likes; each instance adds one element, the pair of its link and its address.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+
+use domain::class::Class;
+
+use super::addresses::PrivateRange;
+use super::links::PREFIX;
+use crate::error::NodeError;
+
+/// The fixed part. What comes from an instance is judged before any address translation (priority mangle), so that a port
+/// that somebody publishes on the node is no way around.
+const RULES: &str = r#"
+add table inet crannog
+add set inet crannog sources { type ifname . ipv4_addr; }
+add set inet crannog resolvers { type ipv4_addr; }
+add set inet crannog ranges { type ipv4_addr; flags interval; auto-merge; }
+add chain inet crannog prerouting { type filter hook prerouting priority mangle; policy accept; }
+add chain inet crannog input { type filter hook input priority filter - 5; policy accept; }
+add chain inet crannog forward { type filter hook forward priority filter - 5; policy accept; }
+add chain inet crannog postrouting { type nat hook postrouting priority srcnat; policy accept; }
+add chain inet crannog from_instance
+flush chain inet crannog prerouting
+flush chain inet crannog input
+flush chain inet crannog forward
+flush chain inet crannog postrouting
+flush chain inet crannog from_instance
+add rule inet crannog prerouting iifname "crn*" jump from_instance
+add rule inet crannog from_instance meta nfproto != ipv4 drop comment "only IPv4 has a way out"
+add rule inet crannog from_instance iifname . ip saddr != @sources drop comment "its own address only"
+add rule inet crannog from_instance ip daddr @resolvers udp dport 53 return comment "names"
+add rule inet crannog from_instance ip daddr @resolvers tcp dport 53 return comment "names"
+add rule inet crannog from_instance fib daddr type != unicast drop comment "not the node itself, on any address"
+add rule inet crannog from_instance ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 100.100.100.200, 168.63.129.16 } drop comment "link-local, services of clouds"
+add rule inet crannog from_instance ip daddr @ranges drop comment "not another instance"
+add rule inet crannog input iifname "crn*" ip daddr @resolvers udp dport 53 accept
+add rule inet crannog input iifname "crn*" ip daddr @resolvers tcp dport 53 accept
+add rule inet crannog input iifname "crn*" drop
+add rule inet crannog forward iifname "crn*" oifname "crn*" drop
+add rule inet crannog forward oifname "crn*" ct state established,related accept
+add rule inet crannog forward oifname "crn*" drop comment "no way in"
+add rule inet crannog postrouting ip saddr @ranges oifname != "crn*" masquerade
+"#;
+
+/// Says what to install when the program is not there.
+pub(super) fn check_program() -> Result<(), NodeError> {
+    debug_assert!(RULES.contains(&format!("\"{PREFIX}*\"")));
+    let found = Command::new("nft").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match found {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(NodeError::refused(
+            Class::Unimplemented,
+            "NftablesMissing",
+            "the program nft is not there or does not run",
+            "install the package nftables",
+        )),
+    }
+}
+
+/// Puts the fixed part in force, and says which range and name servers are the node's.
+pub(super) fn apply(range: PrivateRange, resolvers: &BTreeSet<Ipv4Addr>) -> Result<(), NodeError> {
+    let servers = resolvers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut rules = format!("{RULES}add element inet crannog ranges {{ {range} }}\n");
+    if !servers.is_empty() {
+        rules += &format!("add element inet crannog resolvers {{ {servers} }}\n");
+    }
+    run("put the rules for instances in force", &rules)
+}
+
+/// Lets an instance send with its own address.
+pub(super) fn admit(link: &str, address: Ipv4Addr) -> Result<(), NodeError> {
+    run(&format!("admit {link}"), &format!("add element inet crannog sources {{ \"{link}\" . {address} }}\n"))
+}
+
+/// Takes that back. Bears repeating: adding first makes the deletion of what is not there succeed.
+pub(super) fn dismiss(link: &str, address: Ipv4Addr) -> Result<(), NodeError> {
+    let element = format!("element inet crannog sources {{ \"{link}\" . {address} }}");
+    let table = "add table inet crannog\nadd set inet crannog sources { type ifname . ipv4_addr; }\n";
+    run(&format!("dismiss {link}"), &format!("{table}add {element}\ndelete {element}\n"))
+}
+
+/// Takes everything away. For when no instance is left on the machine.
+pub(super) fn withdraw() -> Result<(), NodeError> {
+    run("withdraw the rules for instances", "add table inet crannog\ndelete table inet crannog\n")
+}
+
+/// Hands a text to `nft`, which takes it whole or not at all.
+fn run(doing: &str, rules: &str) -> Result<(), NodeError> {
+    let io = || NodeError::io(format!("{doing} (nft)"));
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(io())?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(rules.as_bytes()).map_err(io())?;
+    }
+    let output = child.wait_with_output().map_err(io())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(NodeError::Inside { doing: doing.to_owned(), source: anyhow::anyhow!("nft: {said}") })
+}
