@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn records_are_read_as_posix_writes_them() {
-        let records = Records::parse(b"12 path=a/b\n20 mtime=1700000.25\n30 SCHILY.xattr.user.k=v\0\nw\n19 comment=ignored\n");
+        let records = Records::parse(b"12 path=a/b\n20 mtime=1700000.25\n28 SCHILY.xattr.user.k=v\0\nw\n19 comment=ignored\n");
         let records = records.expect("well-formed");
         assert_eq!(records.path.as_deref(), Some(&b"a/b"[..]));
         assert_eq!(records.mtime, Some(Time { seconds: 1_700_000, nanoseconds: 250_000_000 }));
