@@ -58,10 +58,10 @@ impl Reader {
         if line.is_empty() {
             return;
         }
-        match parse(line) {
-            Some(progress) => self.advance(progress),
-            None if line.strip_prefix("remote: ").and_then(parse).is_some() => {}
-            None => self.keep(line),
+        match (parse(line.strip_prefix("remote: ").unwrap_or(line)), line.starts_with("remote: ")) {
+            (Some(progress), false) => self.advance(progress),
+            (Some(_), true) => {}
+            (None, _) => self.keep(line),
         }
     }
 
