@@ -176,3 +176,12 @@ pub trait Sandboxes: Send + Sync + 'static {
     /// What a running one uses.
     async fn usage(&self, id: &str) -> Result<api::v1::Usage, NodeError>;
 }
+
+/// Uploaded Git bundles, by digest.
+#[tonic::async_trait]
+pub trait Sources: Send + Sync + 'static {
+    /// A file with the bundle, verified: fetched from the orchestrator when it is not on this node.
+    async fn fetch(&self, digest: &str, progress: Progress) -> Result<PathBuf, NodeError>;
+    /// Drops the file; the content that comes from it is ready. Bears repeating.
+    async fn drop_source(&self, digest: &str) -> Result<(), NodeError>;
+}
