@@ -19,7 +19,7 @@ use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use oci_spec::runtime::{
     Capability, LinuxNamespaceType, Mount, PosixRlimitType, Spec,
 };
@@ -193,7 +193,11 @@ fn limit(spec: &mut Spec) -> anyhow::Result<()> {
             PosixRlimitType::RlimitNofile => Resource::RLIMIT_NOFILE,
             other => anyhow::bail!("the limit {other:?} is not used here"),
         };
-        setrlimit(resource, rlimit.soft(), rlimit.hard()).with_context(|| format!("set the limit {resource:?}"))?;
+        // A machine may allow less than is asked for, even to root: then as much as it allows.
+        let (_, most) = getrlimit(resource).with_context(|| format!("read the limit {resource:?}"))?;
+        setrlimit(resource, rlimit.soft(), rlimit.hard())
+            .or_else(|_| setrlimit(resource, rlimit.soft().min(most), rlimit.hard().min(most)))
+            .with_context(|| format!("set the limit {resource:?}"))?;
     }
     process.set_rlimits(None);
     Ok(())
