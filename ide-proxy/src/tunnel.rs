@@ -46,7 +46,7 @@ type Taken = (TcpStream, bytes::Bytes);
 
 fn client_socket(upgraded: Upgraded) -> Option<Taken> {
     let parts = upgraded.downcast::<TokioIo<Guard>>().ok()?;
-    Some((parts.io.into_inner().into_socket(), parts.read_buf))
+    Some((parts.io.into_inner().into_socket()?, parts.read_buf))
 }
 
 fn workspace_socket(upgraded: Upgraded) -> Option<Taken> {

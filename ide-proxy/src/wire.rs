@@ -73,6 +73,11 @@ impl Judge {
         self.place == Place::Hold
     }
 
+    /// Whether something was refused: nothing that comes on this connection counts any more.
+    pub fn is_poisoned(&self) -> bool {
+        self.place == Place::Poisoned
+    }
+
     /// The answer to such a request: everything further is another protocol's, or it stays HTTP.
     pub fn answered(&mut self, tunnel: bool) {
         if self.place == Place::Hold {

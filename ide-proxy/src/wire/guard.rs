@@ -1,6 +1,7 @@
 //! The socket of a client with the judge in front of it: what hyper reads has been judged. Also where a head that comes
 //! too slowly is cut off, and where bytes stop while a request for another protocol is being answered.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -66,9 +67,9 @@ impl Guard {
         self.switch.clone()
     }
 
-    /// The socket alone, for a tunnel.
-    pub fn into_socket(self) -> TcpStream {
-        self.socket
+    /// The socket alone, for a tunnel; `None` when bytes were refused that came too early for it.
+    pub fn into_socket(self) -> Option<TcpStream> {
+        (!self.judge.is_poisoned()).then_some(self.socket)
     }
 
     fn judge(&mut self, bytes: &mut [u8]) {
@@ -94,7 +95,6 @@ impl Guard {
     }
 }
 
-use std::future::Future;
 
 impl AsyncRead for Guard {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -102,6 +102,9 @@ impl AsyncRead for Guard {
         if this.judge.holds() {
             let tunnel = ready!(this.switch.poll(cx));
             this.judge.answered(tunnel);
+        }
+        if this.judge.is_poisoned() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "what came before was refused")));
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.socket).poll_read(cx, buf) {

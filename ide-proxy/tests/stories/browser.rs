@@ -16,7 +16,9 @@ s.onerror = () => document.getElementById('p').textContent = 'websocket refused'
 </script><p>cookies seen by scripts: [SEEN]</p><script>document.body.innerHTML = document.body.innerHTML.replace('[SEEN]', '[' + document.cookie + ']')</script>";
 
 fn browser() -> Option<&'static str> {
-    let found = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].into_iter().find(|path| Path::new(path).exists());
+    let found = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
     if found.is_none() {
         println!("skipped: no Chromium here; `apt-get install chromium` makes this test run");
     }
@@ -25,11 +27,20 @@ fn browser() -> Option<&'static str> {
 
 /// The page as the browser has it after a while.
 async fn look(browser: &str, profile: &Path, url: &str) -> String {
-    let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--virtual-time-budget=5000", "--dump-dom"];
+    let arguments = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--virtual-time-budget=5000",
+        "--dump-dom",
+    ];
     let profile = format!("--user-data-dir={}", profile.display());
     let mut command = tokio::process::Command::new(browser);
     let looking = command.args(arguments).arg(profile).arg(url).stderr(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(std::time::Duration::from_secs(60), looking).await.expect("the browser ends").expect("it runs");
+    let output =
+        tokio::time::timeout(std::time::Duration::from_secs(60), looking).await.expect("the browser ends").expect("it runs");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -38,7 +49,10 @@ async fn page_and_websocket(mut socket: tokio::net::TcpStream) {
         assert!(!request.to_lowercase().contains("crannog-session"), "our cookie came along: {request}");
         let key = request.lines().find_map(|line| line.strip_prefix("sec-websocket-key: "));
         let answer = match key {
-            Some(key) => format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {}\r\n\r\n", accept(key)),
+            Some(key) => format!(
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {}\r\n\r\n",
+                accept(key)
+            ),
             None => format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n{PAGE}", PAGE.len()),
         };
         socket.write_all(answer.as_bytes()).await.expect("answer");

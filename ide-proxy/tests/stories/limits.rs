@@ -52,7 +52,8 @@ async fn f_080_one_connection_too_many_is_told_so_and_a_place_that_is_left_can_b
 #[tokio::test]
 async fn f_060_a_server_that_hangs_up_or_babbles_or_is_silent_is_named_as_such() {
     let world = World::with(&[("upstream.answer_timeout", "200ms")]).await;
-    let manners: [&'static str; 3] = ["", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx"];
+    let manners: [&'static str; 3] =
+        ["", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx"];
     for manner in manners {
         let address = server(move |mut socket| async move {
             use tokio::io::AsyncWriteExt as _;
@@ -79,16 +80,13 @@ async fn f_065_the_last_table_is_served_while_the_orchestrator_is_away_and_a_new
     world.node.lead("i1", 3000, address);
     world.node.lead("i1", 8080, address);
     assert_eq!(world.get("3000-app.localhost", "/", &[&token_header()]).await.status, 200);
-    world.serving.abort();
-    world.orchestrator.hang_up();
-    // The server's connections end with the runtime's next turns; until then it may still answer.
-    let away = async { while world.get("3000-app.localhost", "/", &["x-crannog-token: unknown"]).await.status != 503 {} };
-    tokio::time::timeout(Duration::from_secs(15), away).await.expect("a session that is not known cannot be checked");
+    world.orchestrator.set_away(true);
+    let unknown = world.get("3000-app.localhost", "/", &["x-crannog-token: unknown"]).await;
+    assert_eq!(unknown.status, 503, "a session that is not known cannot be checked");
     assert_eq!(world.get(HOST, "/", &[]).await.status, 200, "a public port stays open");
     assert_eq!(world.get("3000-app.localhost", "/", &[&token_header()]).await.status, 200, "a known session stays good");
     world.add("later", "later", "");
-    let listener = tokio::net::TcpListener::bind(world.orchestrator_address).await.expect("the same address again");
-    world.orchestrator.serve_on(listener);
+    world.orchestrator.set_away(false);
     let back = async { while world.get("3000-later.localhost", "/", &[]).await.status == 404 {} };
     tokio::time::timeout(Duration::from_secs(15), back).await.expect("the stream is taken up again");
 }

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use api::v1::edge_service_server::{EdgeService, EdgeServiceServer};
 use api::v1::route_update::Update;
 use api::v1::{
-    CheckSessionRequest, RedeemCodeRequest, ReportActivityRequest, ReportActivityResponse, Route, RouteUpdate, Session, WatchRoutesRequest,
+    CheckSessionRequest, RedeemCodeRequest, ReportActivityRequest, ReportActivityResponse, Route, RouteUpdate, Session,
+    WatchRoutesRequest,
 };
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -27,6 +28,7 @@ struct State {
     /// Code to (workspace id, token).
     codes: HashMap<String, (String, String)>,
     checks: usize,
+    away: bool,
     active: Vec<String>,
 }
 
@@ -35,18 +37,15 @@ struct State {
 pub struct Orchestrator(Arc<Mutex<State>>);
 
 impl Orchestrator {
-    /// Serves on a port of its own until the task is aborted.
-    pub async fn serve(&self) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+    /// Serves on a port of its own.
+    pub async fn serve(&self) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let address = listener.local_addr().expect("address");
-        (address, self.serve_on(listener))
-    }
-
-    /// Serves again on a socket.
-    pub fn serve_on(&self, listener: tokio::net::TcpListener) -> tokio::task::JoinHandle<()> {
         let service = EdgeServiceServer::new(self.clone());
-        let serve = tonic::transport::Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener));
-        tokio::spawn(async move { serve.await.expect("serve") })
+        tokio::spawn(
+            tonic::transport::Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
+        );
+        address
     }
 
     /// Sets a route and tells it.
@@ -85,9 +84,21 @@ impl Orchestrator {
         self.0.lock().expect("state").active.clone()
     }
 
-    /// Ends all streams of routes, as a restart does.
-    pub fn hang_up(&self) {
-        self.0.lock().expect("state").watchers.clear();
+    /// Goes away, or comes back: ends all streams, and answers nothing while it is away.
+    pub fn set_away(&self, away: bool) {
+        let mut state = self.0.lock().expect("state");
+        state.away = away;
+        state.watchers.clear();
+    }
+
+    #[expect(clippy::result_large_err, reason = "tonic's own type")]
+    fn authorized<T>(&self, request: Request<T>) -> Result<T, Status> {
+        if self.0.lock().expect("state").away {
+            return Err(Status::unavailable("away"));
+        }
+        let sent = request.metadata().get("authorization").map(|value| value.as_bytes());
+        let known = sent == Some(format!("Bearer {EDGE_TOKEN}").as_bytes());
+        if known { Ok(request.into_inner()) } else { Err(Status::unauthenticated("edge token")) }
     }
 }
 
@@ -97,18 +108,12 @@ impl State {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "tonic's own type")]
-fn authorized<T>(request: Request<T>) -> Result<T, Status> {
-    let sent = request.metadata().get("authorization").map(|value| value.as_bytes());
-    if sent == Some(format!("Bearer {EDGE_TOKEN}").as_bytes()) { Ok(request.into_inner()) } else { Err(Status::unauthenticated("edge token")) }
-}
-
 #[tonic::async_trait]
 impl EdgeService for Orchestrator {
     type WatchRoutesStream = BoxStream<'static, Result<RouteUpdate, Status>>;
 
     async fn watch_routes(&self, request: Request<WatchRoutesRequest>) -> Result<Response<Self::WatchRoutesStream>, Status> {
-        authorized(request)?;
+        self.authorized(request)?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.0.lock().expect("state");
         let routes = state.routes.values().cloned().map(Update::Route).chain([Update::Synced(true)]);
@@ -118,7 +123,7 @@ impl EdgeService for Orchestrator {
     }
 
     async fn redeem_code(&self, request: Request<RedeemCodeRequest>) -> Result<Response<Session>, Status> {
-        let request = authorized(request)?;
+        let request = self.authorized(request)?;
         let redeemed = self.0.lock().expect("state").codes.remove(&request.code);
         match redeemed {
             Some((workspace_id, token)) if workspace_id == request.workspace_id => {
@@ -130,7 +135,7 @@ impl EdgeService for Orchestrator {
     }
 
     async fn check_session(&self, request: Request<CheckSessionRequest>) -> Result<Response<Session>, Status> {
-        let request = authorized(request)?;
+        let request = self.authorized(request)?;
         let mut state = self.0.lock().expect("state");
         state.checks += 1;
         let valid = state.sessions.contains(&(request.workspace_id, request.token_hash));
@@ -138,7 +143,7 @@ impl EdgeService for Orchestrator {
     }
 
     async fn report_activity(&self, request: Request<ReportActivityRequest>) -> Result<Response<ReportActivityResponse>, Status> {
-        let request = authorized(request)?;
+        let request = self.authorized(request)?;
         self.0.lock().expect("state").active.extend(request.workspace_ids);
         Ok(Response::new(ReportActivityResponse {}))
     }

@@ -67,7 +67,10 @@ async fn request(socket: &mut TcpStream, left: &mut Vec<u8>) -> Option<String> {
         if text.contains("transfer-encoding: chunked") {
             return bytes[head..].windows(5).position(|window| window == b"0\r\n\r\n").map(|at| head + at + 5);
         }
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().expect("digits"));
+        let length = text
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .map_or(0, |length| length.parse().expect("digits"));
         (bytes.len() >= head + length).then_some(head + length)
     };
     loop {

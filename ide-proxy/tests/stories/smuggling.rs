@@ -12,7 +12,7 @@ fn bytes(text: &str) -> Vec<u8> {
 }
 
 /// Refused with 400 and a closed connection; nothing reaches the server.
-const REFUSED: [&str; 48] = [
+const REFUSED: [&str; 47] = [
     // Two lengths of one body.
     "POST / HTTP/1.1~Host: 8080-app.localhost~Content-Length: 6~Transfer-Encoding: chunked~~0~~SMUGGLED",
     "POST / HTTP/1.1~Host: 8080-app.localhost~Transfer-Encoding: chunked~Content-Length: 6~~0~~SMUGGLED",
@@ -64,7 +64,6 @@ const REFUSED: [&str; 48] = [
     // Hosts, and other protocols.
     "GET / HTTP/1.1~Host: 8080-app.localhost~Host: 3000-app.localhost~~SMUGGLED",
     "GET / HTTP/1.1~Host: 8080-app.localhost~host: 8080-app.localhost~~SMUGGLED",
-    "GET / HTTP/1.1~Host: 8080-app.localhost~Connection: upgrade~Upgrade: websocket~~SMUGGLED",
     "POST / HTTP/1.1~Host: 8080-app.localhost~Connection: upgrade~Upgrade: websocket~Content-Length: 57~~SMUGGLED",
     "POST / HTTP/1.1~Host: 8080-app.localhost~Connection: upgrade~Upgrade: h2c~Transfer-Encoding: chunked~~0~~SMUGGLED",
 ];
@@ -135,7 +134,10 @@ async fn tm_28_requests_one_behind_the_other_arrive_one_by_one_as_they_were() {
 #[tokio::test]
 async fn tm_28_an_answer_to_another_protocol_than_asked_is_no_tunnel() {
     let world = World::new().await;
-    let answers = ["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n"];
+    let answers = [
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n",
+    ];
     for (answer, expected) in answers.into_iter().zip(["200", "502"]) {
         let address = server(move |mut socket| async move {
             use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -154,6 +156,44 @@ async fn tm_28_an_answer_to_another_protocol_than_asked_is_no_tunnel() {
         let next = String::from_utf8_lossy(&client.rest().await).into_owned();
         assert!(next.contains("HTTP/1.1 401 "), "what follows is one more request, judged by itself: {next}");
     }
+}
+
+#[tokio::test]
+async fn tm_28_bytes_sent_before_the_other_protocol_is_agreed_reach_nobody() {
+    let world = World::new().await;
+    let request = bytes("GET / HTTP/1.1~Host: 8080-app.localhost~Connection: upgrade~Upgrade: websocket~~SMUGGLED");
+    let recorder = Recorder::default();
+    world.node.lead("i1", 8080, recorder.serve().await);
+    let mut client = world.connect().await;
+    client.send(&request).await;
+    let declined = String::from_utf8_lossy(&client.rest().await).into_owned();
+    assert!(declined.starts_with("HTTP/1.1 200 ") && declined.contains("HTTP/1.1 400 "), "{declined}");
+    assert_eq!(recorder.requests().len(), 1, "the upgrade that was declined, and nothing behind it");
+    world.add("two", "two", "i2");
+    world.settled().await;
+    let (got, keep) = (std::sync::Arc::new(std::sync::Mutex::new(Vec::new())), std::sync::Arc::new(tokio::sync::Notify::new()));
+    let (server_got, ended) = (got.clone(), keep.clone());
+    let agrees = server(move |mut socket| {
+        let (got, ended) = (server_got.clone(), ended.clone());
+        async move {
+            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+            head(&mut socket).await.expect("a request");
+            socket
+                .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+                .await
+                .expect("answer");
+            let mut more = Vec::new();
+            let _ = socket.read_to_end(&mut more).await;
+            got.lock().expect("bytes").extend(more);
+            ended.notify_one();
+        }
+    });
+    world.node.lead("i2", 8080, agrees.await);
+    let mut client = world.connect().await;
+    client.send(String::from_utf8_lossy(&request).replace("-app", "-two")).await;
+    client.rest().await;
+    keep.notified().await;
+    assert!(got.lock().expect("bytes").is_empty(), "a tunnel that began with early bytes is none");
 }
 
 #[tokio::test]

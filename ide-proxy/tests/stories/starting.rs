@@ -27,7 +27,13 @@ async fn a_request_that_comes_while_the_workspace_starts_waits_and_passes() {
 #[tokio::test]
 async fn a_browser_sees_the_start_step_by_step_and_comes_again_by_itself() {
     let world = World::with(&[("start.page_wait", "50ms"), ("start.wait", "50ms")]).await;
-    let step = |name: &str, end, detail: &str| Step { name: name.into(), started_unix_us: 1, ended_unix_us: end, detail: detail.into(), ..Default::default() };
+    let step = |name: &str, end, detail: &str| Step {
+        name: name.into(),
+        started_unix_us: 1,
+        ended_unix_us: end,
+        detail: detail.into(),
+        ..Default::default()
+    };
     world.orchestrator.change(WORKSPACE, |route| {
         route.set_phase(Phase::Preparing);
         route.timeline = vec![step("image", 500_001, "3 of 7 layers"), step("clone", 0, "")];
@@ -55,7 +61,11 @@ async fn a_stopped_workspace_says_how_to_start_it() {
     world.settled().await;
     let page = world.get(HOST, "/", &["Accept: text/html", &token_header()]).await;
     assert_eq!(page.status, 503);
-    assert!(page.text().contains("crannog start app") && page.text().contains("nobody used it for 30 minutes"), "{}", page.text());
+    assert!(
+        page.text().contains("crannog start app") && page.text().contains("nobody used it for 30 minutes"),
+        "{}",
+        page.text()
+    );
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
     let stranger = world.get(HOST, "/", &["Accept: text/html"]).await;
     assert!(stranger.status == 401 && !stranger.text().contains("30 minutes"), "{}", stranger.text());

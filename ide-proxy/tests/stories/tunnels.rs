@@ -17,7 +17,10 @@ async fn bytes_pass_both_ways_unchanged_and_an_end_is_passed_on() {
     let mut client = world.connect().await;
     client.send(UPGRADE).await;
     let head = client.until("\r\n\r\n").await.to_lowercase();
-    assert!(head.starts_with("http/1.1 101 ") && head.contains("connection: upgrade\r\n") && head.contains("upgrade: websocket\r\n"), "{head}");
+    assert!(
+        head.starts_with("http/1.1 101 ") && head.contains("connection: upgrade\r\n") && head.contains("upgrade: websocket\r\n"),
+        "{head}"
+    );
     client.until("hello").await;
     let bytes: Vec<u8> = (0..=255).cycle().take(3_000_000).collect();
     let (mut echoed, mut sent) = (Vec::new(), 0);

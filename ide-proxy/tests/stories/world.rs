@@ -21,8 +21,6 @@ pub struct World {
     pub orchestrator: Orchestrator,
     pub node: Node,
     pub address: SocketAddr,
-    pub orchestrator_address: SocketAddr,
-    pub serving: JoinHandle<()>,
     pub edge: JoinHandle<std::io::Result<()>>,
     pub stop: Option<oneshot::Sender<()>>,
     directory: TempDir,
@@ -41,7 +39,7 @@ impl World {
         node.serve(&directory.path().join("dial.sock"));
         orchestrator.put(route(&directory, WORKSPACE, "app", "i1"));
         orchestrator.allow(WORKSPACE, TOKEN);
-        let (orchestrator_address, serving) = orchestrator.serve().await;
+        let orchestrator_address = orchestrator.serve().await;
         let config = config(&directory, orchestrator_address, settings);
         let bound = ide_proxy::app::bind(&config).await.expect("bind");
         let (address, routes) = (bound.address().expect("address"), bound.routes());
@@ -51,7 +49,7 @@ impl World {
         while !routes.is_synced() {
             changes.changed().await.expect("a table");
         }
-        Self { orchestrator, node, address, orchestrator_address, serving, edge, stop: Some(stop), directory }
+        Self { orchestrator, node, address, edge, stop: Some(stop), directory }
     }
 
     /// A further workspace, in state.
