@@ -105,7 +105,7 @@ fn machine_addresses() -> Vec<String> {
     let output = std::process::Command::new("ip").args(["-4", "-o", "address", "show", "scope", "global"]).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let fields = text.lines().filter_map(|line| line.split_whitespace().nth(3)?.split('/').next().map(str::to_owned));
-    fields.filter(|address| !address.starts_with("10.201.") && !address.starts_with("203.0.113.")).collect()
+    fields.filter(|address| !address.starts_with("10.213.") && !address.starts_with("203.0.113.")).collect()
 }
 
 #[test]
@@ -113,7 +113,10 @@ fn a_process_that_takes_all_memory_is_ended_and_named() -> anyhow::Result<()> {
     let Some(mut suite) = Suite::start()? else { return Ok(()) };
     suite.stop_server()?;
     let config = suite.data().with_extension("toml");
-    std::fs::write(&config, "[orchestrator.classes.tiny]\ncpu = 1000\nmemory = \"200MiB\"\npids = 100\n")?;
+    std::fs::write(
+        &config,
+        "[orchestrator.classes.tiny]\ncpus = \"1\"\nmemory = \"200MiB\"\nmemory_percent = 0\npids = 100\nsudo = true\n",
+    )?;
     suite.configure(&config);
     suite.start_server()?;
     let repository = integration::repository(&[("a", "a")])?;

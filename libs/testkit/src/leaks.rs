@@ -69,7 +69,23 @@ fn cgroups() -> Vec<PathBuf> {
 
 fn links() -> Vec<String> {
     let names = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    names.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| name.starts_with("cra")).collect()
+    names.map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| name.starts_with("crn")).collect()
+}
+
+/// Files and folders below a folder whose name is wanted.
+pub fn find(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if wanted(&entry.file_name().to_string_lossy()) {
+                found.push(entry.path());
+            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(entry.path());
+            }
+        }
+    }
+    found
 }
 
 /// Takes away what a failed story left, so that the next one is judged alone.
