@@ -200,6 +200,23 @@ fn what_a_killed_daemon_left_is_found_again_and_made_whole() {
 }
 
 #[test]
+fn rules_that_another_firewalls_reload_flushes_come_back() {
+    on_a_machine(async |machine: &Machine| {
+        serve(machine.world_listens("192.0.2.1:8000"));
+        serve(TcpListener::bind("192.0.2.2:7000").expect("a server of the node"));
+        let a = machine.networks.create(A).await.expect("a network");
+        machine.nft("flush ruleset\n");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !machine.said("nft", &["list", "ruleset"]).contains("@sources") {
+            assert!(tokio::time::Instant::now() < deadline, "the rules did not come back");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(is_denied(&a, "192.0.2.2:7000"));
+        assert!(ask(&a, "192.0.2.1:8000").is_ok());
+    });
+}
+
+#[test]
 fn nothing_is_left_after_the_last_remove_and_a_remove_bears_repeating() {
     on_a_machine(async |machine: &Machine| {
         let first = machine.networks.create(A).await.expect("a network");

@@ -118,6 +118,15 @@ impl Drop for Node {
         for pid in processes(&format!("{}/{}", self.config.cgroup_parent, self.spec.id)) {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
+        let group = format!("{}/{}", self.config.cgroup_parent, self.spec.id);
+        while !processes(&group).is_empty() {
+            std::thread::yield_now();
+        }
+        for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+            for path in [&group, &self.config.cgroup_parent] {
+                let _ = fs::remove_dir(hierarchy.path().join(path));
+            }
+        }
         let _ = self.network.kill();
         let _ = self.network.wait();
     }
@@ -220,4 +229,195 @@ async fn an_instance_of_the_machines_own_image_starts_is_found_and_is_removed_wh
     assert_eq!(node.sandboxer.list().await.expect("list"), Vec::<String>::new());
     let left = Command::new("find").args(["/sys/fs/cgroup", "-maxdepth", "3", "-name", &node.config.cgroup_parent]).output();
     assert_eq!(String::from_utf8_lossy(&left.expect("find").stdout), "");
+}
+
+/// One container, many looks: what each is for is in its message.
+#[tokio::test]
+async fn a_guest_of_the_machines_own_image_is_confined() {
+    if !can_run() {
+        return;
+    }
+    let node = Node::host();
+    let user = node.prepare().await;
+    node.start().await;
+    let base = node.spec.layer.range.base;
+
+    let map = node.root("cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '");
+    assert_eq!(map, format!(" 0 {base} 65536\n 0 {base} 65536"));
+    let status = node.root("cat /proc/1/status");
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).unwrap_or("?").to_owned();
+    assert_eq!(field("Seccomp:"), "2", "the filter is there");
+    assert_eq!(field("NoNewPrivs:"), "0", "sudo works");
+    assert_eq!((field("CapInh:"), field("CapAmb:")), ("0".repeat(16), "0".repeat(16)));
+    assert_eq!(field("CapBnd:"), "00000000a80425fb", "Docker's set, no more");
+    assert_eq!(field("CapEff:"), "00000000a80425fb");
+    let descriptors = node.root("for fd in /proc/1/fd/*; do readlink $fd; done");
+    let is_ours = |line: &str| {
+        let kinds = ["socket:", "pipe:", "/dev/null", "/memfd:crannog-config"];
+        kinds.iter().any(|kind| line.starts_with(kind)) || line.ends_with("/supervisor.log")
+    };
+    assert!(descriptors.lines().all(is_ours), "nothing leaks into PID 1: {descriptors}");
+    assert_eq!(node.root("readlink /proc/1/cwd"), "/");
+    assert_eq!(node.root("ulimit -c"), "0");
+
+    for namespace in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+        let inside = node.root(&format!("readlink /proc/self/ns/{namespace}"));
+        let outside = fs::read_link(format!("/proc/self/ns/{namespace}")).expect("namespace");
+        assert_ne!(inside, outside.to_string_lossy(), "{namespace}");
+    }
+    for forbidden in [
+        "mount -t tmpfs x /mnt",
+        "unshare -U true",
+        "unshare -m true",
+        "mknod /tmp/d b 254 0",
+        "chroot / mount --bind / /mnt",
+        "echo 1 > /proc/sys/kernel/panic",
+        "echo b > /proc/sysrq-trigger",
+        "cat /proc/kcore | head -c 1 | grep -q .",
+        "ls /sys/firmware | grep -q .",
+        "echo x > /usr/../.crannog/supervisor",
+        "touch /sys/x",
+        "hostname other",
+        "dmesg",
+    ] {
+        assert_ne!(node.run(0, 0, forbidden).1, 0, "root inside may not: {forbidden}");
+    }
+    for hidden in [
+        "/root/.bashrc",
+        "/root/.npmrc",
+        "/root/.cargo/registry",
+        "/root/.cargo/env",
+        "/work",
+        "/data",
+        "/etc/ssh/ssh_host_rsa_key",
+        "/etc/machine-id",
+        "/var/lib/docker",
+        "/run/docker.sock",
+        &node.directory.path().to_string_lossy(),
+    ] {
+        assert_ne!(node.run(0, 0, &format!("test -e {hidden}")).1, 0, "hidden: {hidden}");
+    }
+    for empty in ["/home/", "/mnt", "/media", "/boot", "/srv", "/tmp", "/var/tmp"] {
+        let expected = if empty == "/home/" { user.name.as_str() } else { "" };
+        assert_eq!(node.root(&format!("ls -A {empty}")), expected, "{empty}");
+    }
+    assert!(!node.root("cat /etc/shadow").contains('$'), "no hash of a password");
+    assert_eq!(
+        node.root("cat /etc/resolv.conf; cat /etc/hostname; grep -c test-workspace /etc/hosts"),
+        "nameserver 192.0.2.1\ntest-workspace\n1"
+    );
+
+    let (_, code) = node.user(&user, "touch /workspace/mine ~/mine && test -w /workspace && ! touch /usr/bin/x 2>/dev/null");
+    assert_eq!(code, 0, "the workspace is the user's, the system is not");
+    assert_eq!(node.user(&user, "sudo touch /usr/bin/from-root; id -u; sudo id -u").0, format!("{}\n0", user.uid));
+    let made = fs::metadata(node.upper().join("usr/bin/from-root")).expect("in the upper");
+    assert_eq!((made.uid(), made.gid()), (base, base), "root inside is nobody outside");
+    let mine = fs::metadata(node.upper().join("workspace/mine")).expect("in the upper");
+    assert_eq!(mine.uid(), base + user.uid);
+    assert!(!Path::new("/usr/bin/from-root").exists(), "the machine itself is untouched");
+    assert_ne!(node.run(0, 0, "echo x >> /etc/debian_version && false").1, 0);
+    assert!(!fs::read_to_string("/etc/os-release").expect("machine").contains("\nx"));
+    node.remove().await;
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart_and_prepare_bears_repeating() {
+    if !can_run() {
+        return;
+    }
+    let node = Node::host();
+    let user = node.prepare().await;
+    assert_eq!(node.prepare().await, user);
+    node.start().await;
+    node.root("echo kept > /etc/kept; rm /etc/issue; mkdir /usr/local/renamed && mv /usr/local/renamed /usr/local/to");
+    node.remove().await;
+    assert_eq!(node.prepare().await, user);
+    node.start().await;
+    assert_eq!(node.root("cat /etc/kept; test -e /etc/issue; echo $?; ls -d /usr/local/to"), "kept\n1\n/usr/local/to");
+    assert_eq!(
+        node.root(&format!("grep -c ^{}: /etc/passwd /etc/group | tr '\\n' ' '", user.name)),
+        "/etc/passwd:1 /etc/group:1"
+    );
+    node.remove().await;
+}
+
+#[tokio::test]
+async fn toolchains_of_a_home_work_for_the_workspaces_user_and_cannot_be_changed() {
+    if !can_run() {
+        return;
+    }
+    let node = Node::host();
+    let user = node.prepare().await;
+    node.start().await;
+    let (seen, _) = node.user(&user, "env; command -v cargo python3 go node");
+    println!("{seen}");
+    if Path::new("/root/.rustup").is_dir() {
+        let script =
+            "cd /workspace && cargo init -q --name hello hello && cd hello && cargo build -q --offline && ./target/debug/hello";
+        assert_eq!(node.user(&user, script), ("Hello, world!".into(), 0), "cargo");
+        assert_ne!(node.run(0, 0, "touch /root/.rustup/x").1, 0, "read-only, also for root");
+        assert_ne!(node.run(0, 0, "test -e /root/.cargo/registry").1, 0, "only the programs");
+    }
+    let script = "python3 -m venv /tmp/v && /tmp/v/bin/python -c 'print(6*7)'";
+    assert_eq!(node.user(&user, script), ("42".into(), 0), "python");
+    if Path::new("/usr/bin/npm").exists() {
+        let script = "mkdir -p /workspace/a /workspace/b && cd /workspace/b && npm init -y >/dev/null && cd ../a && npm init -y >/dev/null && npm install --offline ../b >/dev/null && ls node_modules";
+        assert_eq!(node.user(&user, script), ("b".into(), 0), "npm");
+    }
+    if Path::new("/usr/local/go").is_dir() {
+        let script = "mkdir /workspace/g && cd /workspace/g && go mod init g 2>/dev/null && printf 'package main\nfunc main(){println(1)}' > m.go && go build -o g . && ./g";
+        assert_eq!(node.user(&user, script), ("1".into(), 0), "go");
+    }
+    node.remove().await;
+}
+
+#[tokio::test]
+async fn more_memory_than_the_class_allows_is_an_oom_kill_that_is_counted() {
+    if !can_run() {
+        return;
+    }
+    let mut node = Node::host();
+    node.spec.limits.memory_bytes = 96 << 20;
+    node.prepare().await;
+    node.start().await;
+    assert_eq!(node.sandboxer.usage(&node.spec.id).await.expect("usage").oom_kills, 0);
+    let (_, code) = node.run(0, 0, "head -c 300m /dev/zero | tail > /dev/null");
+    assert_ne!(code, 0);
+    let usage = node.sandboxer.usage(&node.spec.id).await.expect("usage");
+    assert!(usage.oom_kills >= 1, "{usage:?}");
+    assert!(usage.pids >= 1 && usage.memory_bytes > 0 && usage.cpu_usec > 0, "{usage:?}");
+    assert_eq!(node.root("echo alive"), "alive", "PID 1 lives on");
+    node.remove().await;
+}
+
+#[tokio::test]
+async fn a_class_without_sudo_gets_no_new_privileges() {
+    if !can_run() {
+        return;
+    }
+    let mut node = Node::host();
+    node.spec.allow_sudo = false;
+    node.prepare().await;
+    node.start().await;
+    assert_eq!(node.root("grep -E '^(NoNewPrivs|Seccomp):' /proc/1/status | tr -s '\\t' ' '"), "NoNewPrivs: 1\nSeccomp: 2");
+    assert_ne!(node.run(0, 0, "test -e /usr/local/bin/sudo").1, 0);
+    node.remove().await;
+}
+
+#[tokio::test]
+async fn another_daemon_finds_the_container_and_takes_it_away() {
+    if !can_run() {
+        return;
+    }
+    let node = Node::host();
+    node.prepare().await;
+    let running = node.start().await;
+    let other = Sandboxer::new(node.config.clone()).expect("sandboxer");
+    assert_eq!(other.find(&node.spec.id).await.expect("find").expect("running").pid, running.pid);
+    let status = fs::read_to_string(format!("/proc/{}/status", running.pid)).expect("status");
+    let parent: u32 = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse().ok()).expect("parent");
+    assert_ne!(parent, std::process::id(), "it is nobody's child");
+    other.remove(&node.spec.id).await.expect("remove");
+    let state = fs::read_to_string(format!("/proc/{}/stat", running.pid)).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "{state}");
 }

@@ -52,7 +52,5 @@ fn number(file: &Path) -> Option<u64> {
 /// The number after `key` in a file of "key number" lines; 0 where it is not there.
 fn field(file: &Path, key: &str) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
-    text.lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
-        .unwrap_or_default()
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok()).unwrap_or_default()
 }

@@ -9,9 +9,28 @@ use crate::sandbox::scaffold::Entry;
 
 /// Hidden although everybody on the machine may read them: who it is, who may come in, and services' settings.
 const PRIVATE: [&str; 22] = [
-    "apt/auth.conf", "apt/auth.conf.d", "cloud", "docker", "containerd", "crypttab", "fstab", "kubernetes", "letsencrypt",
-    "machine-id", "mysql", "netplan", "NetworkManager", "openvpn", "postgresql", "rancher", "samba", "sudoers", "sudoers.d",
-    "wireguard", "wpa_supplicant", "crannog",
+    "apt/auth.conf",
+    "apt/auth.conf.d",
+    "cloud",
+    "docker",
+    "containerd",
+    "crypttab",
+    "fstab",
+    "kubernetes",
+    "letsencrypt",
+    "machine-id",
+    "mysql",
+    "netplan",
+    "NetworkManager",
+    "openvpn",
+    "postgresql",
+    "rancher",
+    "samba",
+    "sudoers",
+    "sudoers.d",
+    "wireguard",
+    "wpa_supplicant",
+    "crannog",
 ];
 /// Written anew, or mounted.
 const REPLACED: [&str; 7] = ["shadow", "gshadow", "shadow-", "gshadow-", "hosts", "hostname", "resolv.conf"];
@@ -28,7 +47,8 @@ pub fn entries(root: &Path) -> io::Result<Vec<Entry>> {
     let passwd = fs::read_to_string(root.join("etc/passwd")).unwrap_or_default();
     let group = fs::read_to_string(root.join("etc/group")).unwrap_or_default();
     let gid = group.lines().find_map(|line| line.strip_prefix("shadow:x:")?.split(':').next()?.parse().ok()).unwrap_or(0);
-    let file = |name: &str, text: String, mode: u32, gid: u32| Entry::File { path: etc.join(name), bytes: text.into_bytes(), mode, gid };
+    let file =
+        |name: &str, text: String, mode: u32, gid: u32| Entry::File { path: etc.join(name), bytes: text.into_bytes(), mode, gid };
     entries.push(file("shadow", locked(&passwd, ":*:19000:0:99999:7:::"), 0o640, gid));
     entries.push(file("gshadow", locked(&group, ":*::"), 0o640, gid));
     if root.join("usr/bin/sudo").exists() {
@@ -41,7 +61,11 @@ pub fn entries(root: &Path) -> io::Result<Vec<Entry>> {
 
 /// Every account, none with a password: PAM wants the file, and the machine's own has hashes in it.
 fn locked(file: &str, rest: &str) -> String {
-    file.lines().filter_map(|line| line.split(':').next()).filter(|name| !name.is_empty()).map(|name| format!("{name}{rest}\n")).collect()
+    file.lines()
+        .filter_map(|line| line.split(':').next())
+        .filter(|name| !name.is_empty())
+        .map(|name| format!("{name}{rest}\n"))
+        .collect()
 }
 
 fn walk(root: &Path, directory: &Path, depth: usize, entries: &mut Vec<Entry>) -> io::Result<()> {
@@ -134,7 +158,9 @@ mod tests {
     fn the_shadow_file_has_everybody_and_no_password() {
         let root = machine();
         let shadow = entries(root.path()).expect("entries").into_iter().find_map(|entry| match entry {
-            Entry::File { path, bytes, gid, .. } if path == Path::new("/etc/shadow") => Some((String::from_utf8_lossy(&bytes).into_owned(), gid)),
+            Entry::File { path, bytes, gid, .. } if path == Path::new("/etc/shadow") => {
+                Some((String::from_utf8_lossy(&bytes).into_owned(), gid))
+            }
             _ => None,
         });
         let (shadow, gid) = shadow.expect("shadow");

@@ -13,18 +13,54 @@ const TOP: [&str; 12] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr"
 const VAR: [&str; 6] = ["lib", "cache", "run", "lock", "opt", "local"];
 /// In `/var/lib`: what package managers and language tools keep; never what a service keeps.
 const VAR_LIB: [&str; 28] = [
-    "apk", "apt", "aspell", "binfmts", "ca-certificates-java", "dictionaries-common", "dnf", "dpkg", "emacsen-common", "gems",
-    "ghc", "initramfs-tools", "ispell", "locales", "man-db", "misc", "pacman", "pam", "polkit-1", "portage", "python", "rpm",
-    "sgml-base", "shells.state", "tex-common", "texmf", "ucf", "xml-core",
+    "apk",
+    "apt",
+    "aspell",
+    "binfmts",
+    "ca-certificates-java",
+    "dictionaries-common",
+    "dnf",
+    "dpkg",
+    "emacsen-common",
+    "gems",
+    "ghc",
+    "initramfs-tools",
+    "ispell",
+    "locales",
+    "man-db",
+    "misc",
+    "pacman",
+    "pam",
+    "polkit-1",
+    "portage",
+    "python",
+    "rpm",
+    "sgml-base",
+    "shells.state",
+    "tex-common",
+    "texmf",
+    "ucf",
+    "xml-core",
 ];
 /// In `/var/cache`.
 const VAR_CACHE: [&str; 6] = ["apt", "debconf", "dictionaries-common", "fontconfig", "ldconfig", "man"];
 
 /// Directories that every system has and that are empty in a new one.
 const EMPTY: [(&str, u32); 14] = [
-    ("/boot", 0o755), ("/home", 0o755), ("/media", 0o755), ("/mnt", 0o755), ("/root", 0o755), ("/run", 0o755),
-    ("/run/lock", 0o1777), ("/srv", 0o755), ("/tmp", 0o1777), ("/var/log", 0o755), ("/var/log/apt", 0o755),
-    ("/var/mail", 0o755), ("/var/spool", 0o755), ("/var/tmp", 0o1777),
+    ("/boot", 0o755),
+    ("/home", 0o755),
+    ("/media", 0o755),
+    ("/mnt", 0o755),
+    ("/root", 0o755),
+    ("/run", 0o755),
+    ("/run/lock", 0o1777),
+    ("/srv", 0o755),
+    ("/tmp", 0o1777),
+    ("/var/log", 0o755),
+    ("/var/log/apt", 0o755),
+    ("/var/mail", 0o755),
+    ("/var/spool", 0o755),
+    ("/var/tmp", 0o1777),
 ];
 /// Credentials in places that are shown otherwise.
 const SECRETS: [&str; 3] = ["/var/cache/debconf/passwords.dat", "/var/lib/polkit-1/localauthority", "/opt/containerd"];

@@ -47,7 +47,10 @@ pub fn builtin() -> Vec<Toolchain> {
         toolchain("rustup", &[".rustup", ".cargo/bin"], &[".cargo/bin"], &[("RUSTUP_HOME", ".rustup")], None),
         // The versions come before the shims: `pip install --user` would make the shims want to write.
         toolchain(
-            "pyenv", &[".pyenv"], &[".pyenv/versions/{version}/bin", ".pyenv/shims", ".pyenv/bin"], &[("PYENV_ROOT", ".pyenv")],
+            "pyenv",
+            &[".pyenv"],
+            &[".pyenv/versions/{version}/bin", ".pyenv/shims", ".pyenv/bin"],
+            &[("PYENV_ROOT", ".pyenv")],
             Some(".pyenv/version"),
         ),
         toolchain("rbenv", &[".rbenv"], &[".rbenv/shims", ".rbenv/bin"], &[("RBENV_ROOT", ".rbenv")], None),
@@ -55,7 +58,13 @@ pub fn builtin() -> Vec<Toolchain> {
         toolchain("volta", &[".volta/bin", ".volta/tools"], &[".volta/bin"], &[], None),
         toolchain("go-sdk", &["sdk"], &["sdk/{version}/bin"], &[], None),
         toolchain("go-bin", &["go/bin"], &["go/bin"], &[], None),
-        toolchain("sdkman", &[".sdkman/candidates"], &[".sdkman/candidates/*/current/bin"], &[("JAVA_HOME", ".sdkman/candidates/java/current")], None),
+        toolchain(
+            "sdkman",
+            &[".sdkman/candidates"],
+            &[".sdkman/candidates/*/current/bin"],
+            &[("JAVA_HOME", ".sdkman/candidates/java/current")],
+            None,
+        ),
         toolchain("deno", &[".deno/bin"], &[".deno/bin"], &[], None),
         toolchain("bun", &[".bun/bin"], &[".bun/bin"], &[], None),
     ]
@@ -65,7 +74,11 @@ pub fn builtin() -> Vec<Toolchain> {
 pub fn homes() -> Vec<PathBuf> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let home_of = |name: &str| {
-        passwd.lines().find(|line| line.split(':').next() == Some(name)).and_then(|line| line.split(':').nth(5)).map(PathBuf::from)
+        passwd
+            .lines()
+            .find(|line| line.split(':').next() == Some(name))
+            .and_then(|line| line.split(':').nth(5))
+            .map(PathBuf::from)
     };
     let caller = std::env::var("SUDO_USER").ok();
     let mut homes: Vec<PathBuf> = caller.iter().map(String::as_str).chain(["root"]).filter_map(home_of).collect();
@@ -112,7 +125,8 @@ fn expand(home: &Path, pattern: &str, version_file: Option<&str>) -> Vec<PathBuf
     if mark == "{version}" {
         let chosen = version_file.and_then(|file| fs::read_to_string(home.join(file)).ok()).unwrap_or_default();
         let chosen: Vec<&str> = chosen.split_whitespace().collect();
-        let of_choice: Vec<String> = names.iter().filter(|name| chosen.iter().any(|word| is_version(name, word))).cloned().collect();
+        let of_choice: Vec<String> =
+            names.iter().filter(|name| chosen.iter().any(|word| is_version(name, word))).cloned().collect();
         names = if of_choice.is_empty() { names.into_iter().take(1).collect() } else { of_choice };
     }
     names.into_iter().map(|name| directory.join(name).join(after)).filter(|path| path.is_dir()).collect()

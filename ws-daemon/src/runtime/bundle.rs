@@ -17,15 +17,39 @@ pub const SUPERVISOR: &str = "/.crannog/supervisor";
 /// Docker's set. CAP_NET_RAW does nothing here, because the network namespace belongs to the machine; without it in the
 /// bounding set, though, a `ping` with file capabilities could not even be executed.
 const CAPABILITIES: [&str; 14] = [
-    "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
 ];
 
 /// What a guest has no business reading (TM-04).
 const MASKED: [&str; 15] = [
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/kmsg", "/proc/latency_stats",
-    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo", "/sys/firmware",
-    "/sys/devices/virtual/powercap", "/sys/kernel",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/kmsg",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+    "/sys/kernel",
 ];
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
@@ -65,11 +89,10 @@ pub fn write(directory: &Path, spec: &SandboxSpec, parts: &Parts<'_>) -> Result<
 
 /// The files belong to the container's root, which may change them as on any machine; they are gone with the instance.
 fn write_etc(etc: &Path, spec: &SandboxSpec) -> io::Result<()> {
-    let hosts = format!(
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{}\t{}\n",
-        spec.network.address, spec.hostname
-    );
-    let files = [("hosts", hosts), ("hostname", format!("{}\n", spec.hostname)), ("resolv.conf", spec.network.resolv_conf.clone())];
+    let hosts =
+        format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{}\t{}\n", spec.network.address, spec.hostname);
+    let files =
+        [("hosts", hosts), ("hostname", format!("{}\n", spec.hostname)), ("resolv.conf", spec.network.resolv_conf.clone())];
     for (name, text) in files {
         let file = etc.join(name);
         fs::write(&file, text)?;

@@ -50,13 +50,7 @@ impl Runtime for External {
     fn create(&self, creation: Creation) -> Result<(), NodeError> {
         let (id, bundle) = (creation.id.clone(), creation.bundle.clone());
         let states = states(&bundle);
-        let words = [
-            "external".as_ref(),
-            states.as_os_str(),
-            id.as_ref(),
-            bundle.as_os_str(),
-            self.program.as_os_str(),
-        ];
+        let words = ["external".as_ref(), states.as_os_str(), id.as_ref(), bundle.as_os_str(), self.program.as_os_str()];
         let answer = self.helper.run(&words, creation.descriptors());
         finish(answer, &format!("create the container {id} by {}", self.program.display()))
             .map_err(|error| self.explain(&bundle, error))
@@ -71,8 +65,10 @@ impl Runtime for External {
             return Ok(State::Absent);
         }
         let document = self.call(bundle, &["state", id])?;
-        let document: StateDocument = serde_json::from_slice(&document)
-            .map_err(|error| NodeError::Inside { doing: format!("read the state of the container {id}"), source: error.into() })?;
+        let document: StateDocument = serde_json::from_slice(&document).map_err(|error| NodeError::Inside {
+            doing: format!("read the state of the container {id}"),
+            source: error.into(),
+        })?;
         Ok(document.state())
     }
 

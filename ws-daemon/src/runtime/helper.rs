@@ -20,9 +20,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use oci_spec::runtime::{
-    Capability, LinuxNamespaceType, Mount, PosixRlimitType, Spec,
-};
+use oci_spec::runtime::{Capability, LinuxNamespaceType, Mount, PosixRlimitType, Spec};
 
 use super::executor::{Confined, NEEDED};
 use super::stage::Stage;
@@ -103,9 +101,12 @@ fn external(states: &Path, id: &str, bundle: &Path, program: &Path) -> anyhow::R
     let log = sys::inherit::take(LOG_FD).context("take the log")?;
     let error = std::os::unix::process::CommandExt::exec(
         Command::new(program)
-            .arg("--log").arg(staged.join("runtime.log"))
-            .arg("--root").arg(states)
-            .args(["create", "--preserve-fds", &PRESERVED.to_string(), "--bundle"]).arg(&staged)
+            .arg("--log")
+            .arg(staged.join("runtime.log"))
+            .arg("--root")
+            .arg(states)
+            .args(["create", "--preserve-fds", &PRESERVED.to_string(), "--bundle"])
+            .arg(&staged)
             .arg(id)
             .stdin(std::process::Stdio::null())
             .stdout(log.try_clone().context("share the log")?)

@@ -67,7 +67,11 @@ impl Stage {
     fn spot(&mut self, is_directory: bool) -> io::Result<PathBuf> {
         let path = self.directory.join(self.sources.to_string());
         self.sources += 1;
-        if is_directory { fs::create_dir(&path)? } else { drop(fs::File::create(&path)?) }
+        if is_directory {
+            fs::create_dir(&path)?
+        } else {
+            drop(fs::File::create(&path)?)
+        }
         Ok(path)
     }
 }

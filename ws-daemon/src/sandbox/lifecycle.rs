@@ -59,12 +59,8 @@ impl Inner {
         cgroup.create(&spec.limits).map_err(NodeError::io(format!("make the control groups of {}", spec.id)))?;
         let shown = self.shown(spec);
         let root = self.assemble(spec, &shown)?;
-        let parts = Parts {
-            supervisor: &self.supervisor,
-            cgroup: cgroup.path(),
-            shown: &shown,
-            cgroup_mount: self.cgroups.is_unified(),
-        };
+        let parts =
+            Parts { supervisor: &self.supervisor, cgroup: cgroup.path(), shown: &shown, cgroup_mount: self.cgroups.is_unified() };
         bundle::write(&bundle, spec, &parts)?;
         let config = sealed(config).map_err(NodeError::io(format!("write the supervisor's configuration for {}", spec.id)))?;
         let log = self.log(&spec.id).map_err(NodeError::io(format!("open the log of {}", spec.id)))?;
@@ -72,7 +68,10 @@ impl Inner {
         self.runtime.start(&spec.id, &bundle)?;
         self.find(&spec.id)?.ok_or_else(|| NodeError::Inside {
             doing: format!("start {}", spec.id),
-            source: anyhow::anyhow!("PID 1 ended as soon as it was started; see its log in {}", self.instance(&spec.id).display()),
+            source: anyhow::anyhow!(
+                "PID 1 ended as soon as it was started; see its log in {}",
+                self.instance(&spec.id).display()
+            ),
         })
     }
 
@@ -280,17 +279,17 @@ fn refuse_overlay(id: &str, is_host: bool, error: OverlayError) -> NodeError {
             "the machine's root file system cannot be id-mapped (overlay and network file systems cannot): use an image, \
              or a machine whose root is on ext4, xfs or btrfs with Linux 5.19 or newer",
         ),
-        Step::MapImage => (
-            "NoIdMappedMounts",
-            "put the data directory on ext4, xfs or btrfs and use Linux 5.19 or newer",
-        ),
-        Step::Overlay => (
-            "NoOverlay",
-            "load overlayfs (`modprobe overlay`) and put the data directory on a local ext4, xfs or btrfs",
-        ),
-        Step::Namespace | Step::Scaffold => return NodeError::Io { doing: format!("make the root of {id}: {error}"), source: error.source },
+        Step::MapImage => ("NoIdMappedMounts", "put the data directory on ext4, xfs or btrfs and use Linux 5.19 or newer"),
+        Step::Overlay => {
+            ("NoOverlay", "load overlayfs (`modprobe overlay`) and put the data directory on a local ext4, xfs or btrfs")
+        }
+        Step::Namespace | Step::Scaffold => {
+            return NodeError::Io { doing: format!("make the root of {id}: {error}"), source: error.source };
+        }
     };
-    if matches!(error.source.raw_os_error(), Some(code) if code == nix::errno::Errno::ENOSPC as i32) && error.step != Step::UserNamespace {
+    if matches!(error.source.raw_os_error(), Some(code) if code == nix::errno::Errno::ENOSPC as i32)
+        && error.step != Step::UserNamespace
+    {
         return NodeError::Io { doing: format!("make the root of {id}: {error}"), source: error.source };
     }
     let message = format!("the root of {id} cannot be made on this machine: {error}: {}", error.source);

@@ -60,7 +60,11 @@ fn choose(passwd: &str, wanted: &str) -> Result<Choice, UserError> {
     let uid: u32 = user.parse().ok().filter(|uid| accounts::is_usable(*uid)).ok_or_else(unusable)?;
     match known.into_iter().find(|account| account.uid == uid) {
         Some(account) => Ok(Choice::Known(account)),
-        None => Ok(Choice::Make { name: OURS, uid, gid: group.and_then(|gid| gid.parse().ok()).filter(|gid| accounts::is_usable(*gid)) }),
+        None => Ok(Choice::Make {
+            name: OURS,
+            uid,
+            gid: group.and_then(|gid| gid.parse().ok()).filter(|gid| accounts::is_usable(*gid)),
+        }),
     }
 }
 
@@ -145,7 +149,8 @@ mod tests {
 
     #[test]
     fn the_images_own_user_is_taken() {
-        let passwd = "root:x:0:0::/root:/bin/sh\nnode:x:1001:1001::/home/node:/bin/sh\ngitpod:x:33333:33333::/home/gitpod:/bin/bash";
+        let passwd =
+            "root:x:0:0::/root:/bin/sh\nnode:x:1001:1001::/home/node:/bin/sh\ngitpod:x:33333:33333::/home/gitpod:/bin/bash";
         assert_eq!(uid_of(passwd, ""), Some(33_333));
         let passwd = "root:x:0:0::/root:/bin/sh\nnode:x:1001:1001::/home/node:/bin/sh";
         assert_eq!(uid_of(passwd, "node"), Some(1001));

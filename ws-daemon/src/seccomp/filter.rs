@@ -110,9 +110,24 @@ mod tests {
 
     #[test]
     fn what_escapes_a_container_is_not_on_the_list() {
-        for name in ["io_uring_setup", "bpf", "keyctl", "add_key", "userfaultfd", "perf_event_open", "kexec_load", "mount",
-            "open_by_handle_at", "init_module", "unshare", "setns", "pivot_root", "fsopen", "open_tree", "quotactl"]
-        {
+        for name in [
+            "io_uring_setup",
+            "bpf",
+            "keyctl",
+            "add_key",
+            "userfaultfd",
+            "perf_event_open",
+            "kexec_load",
+            "mount",
+            "open_by_handle_at",
+            "init_module",
+            "unshare",
+            "setns",
+            "pivot_root",
+            "fsopen",
+            "open_tree",
+            "quotactl",
+        ] {
             assert_eq!(names::number(name), None, "{name}");
         }
     }

@@ -29,11 +29,7 @@ pub fn profile() -> Result<LinuxSeccomp, OciSpecError> {
         allow(one("clone"), vec![argument(0, NEW_NAMESPACES, Some(0), LinuxSeccompOperator::ScmpCmpMaskedEq)?])?,
         allow(one("socket"), vec![differs(0, AF_ALG)?, differs(0, AF_VSOCK)?])?,
         allow(one("ioctl"), vec![differs(1, TIOCSTI)?, differs(1, TIOCLINUX)?])?,
-        LinuxSyscallBuilder::default()
-            .names(one("clone3"))
-            .action(LinuxSeccompAction::ScmpActErrno)
-            .errno_ret(ENOSYS)
-            .build()?,
+        LinuxSyscallBuilder::default().names(one("clone3")).action(LinuxSeccompAction::ScmpActErrno).errno_ret(ENOSYS).build()?,
     ];
     for personality in PERSONALITIES {
         syscalls.push(allow(one("personality"), vec![argument(0, personality, None, LinuxSeccompOperator::ScmpCmpEq)?])?);
