@@ -31,7 +31,7 @@ async fn a_signal_reaches_the_whole_process_group() -> anyhow::Result<()> {
     let mut instance = Instance::start().await?;
     let (asks, mut answers) = instance.begin(start(&["bash", "-c", "sleep 300 & echo up; wait"])).await?;
     loop {
-        match answers.next().await.expect("more")?.message {
+        match tokio::time::timeout(PATIENCE, answers.next()).await?.expect("more")?.message {
             Some(Answer::Stdout(_)) => break,
             _ => continue,
         }
@@ -75,13 +75,13 @@ async fn a_command_has_the_environment_of_the_workspace_and_nothing_of_the_super
 #[tokio::test]
 async fn a_terminal_knows_its_size_and_follows_a_resize() -> anyhow::Result<()> {
     let mut instance = Instance::start().await?;
-    let script = "stty size; trap 'stty size; exit 3' WINCH; while :; do sleep 0.01; done";
+    let script = "trap 'stty size; exit 3' WINCH; stty size; while :; do sleep 0.01; done";
     let size = |columns, rows| TerminalSize { columns, rows, ..Default::default() };
     let (asks, mut answers) =
         instance.begin(ExecStart { tty: true, size: Some(size(101, 31)), ..start(&["bash", "-c", script]) }).await?;
     let mut seen = String::new();
     let mut exit = None;
-    while let Some(answer) = answers.next().await {
+    while let Some(answer) = tokio::time::timeout(PATIENCE, answers.next()).await? {
         match answer?.message {
             Some(Answer::Stdout(bytes)) => seen.push_str(std::str::from_utf8(&bytes)?),
             Some(Answer::Exit(status)) => exit = Some(status.code),
@@ -136,7 +136,7 @@ async fn half_a_gigabyte_goes_through_both_ways_without_memory_growing() -> anyh
         let _ = asks.send(ask(Ask::StdinEof(true))).await;
     });
     let mut count = 0;
-    while let Some(answer) = answers.next().await {
+    while let Some(answer) = tokio::time::timeout(PATIENCE, answers.next()).await? {
         if let Some(Answer::Stdout(bytes)) = answer?.message {
             count += bytes.len() as u64;
         }

@@ -2,6 +2,7 @@
 //! does it. Everything in it dies with the value.
 
 use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -46,6 +47,8 @@ impl Instance {
 
     pub async fn with(change: impl FnOnce(&mut SupervisorConfig)) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
+        // The workspace user may be another than whoever runs the tests.
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
         let home = directory.path().join("home");
         std::fs::create_dir(&home)?;
         let api_port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -61,6 +64,24 @@ impl Instance {
     pub fn pid(&self) -> i32 {
         let path = format!("/proc/{0}/task/{0}/children", self.unshare.id());
         std::fs::read_to_string(path).expect("children").trim().parse().expect("one child")
+    }
+
+    /// Waits until the state is as claimed; the state then.
+    pub async fn until(&mut self, claim: &str, mut holds: impl FnMut(&SupervisorState) -> bool) -> anyhow::Result<SupervisorState> {
+        let mut states = self.client.watch_state(WatchStateRequest {}).await?.into_inner();
+        let mut last = SupervisorState::default();
+        let waiting = async {
+            while let Some(state) = states.message().await? {
+                last = state;
+                if holds(&last) {
+                    return anyhow::Ok(());
+                }
+            }
+            anyhow::bail!("the instance ended")
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        waited.unwrap_or_else(|_| Err(anyhow::anyhow!("too long"))).with_context(|| format!("still waiting until {claim}: {last:#?}"))?;
+        Ok(last)
     }
 
     /// Waits for the end of PID 1.
@@ -171,6 +192,9 @@ fn config(home: &Path, api_port: u16) -> SupervisorConfig {
     }
 }
 
+/// An instance has a /run of its own.
+const ROOM: &str = "mount -t tmpfs run /run && exec \"$0\"";
+
 /// PID 1 of a new PID namespace with its own /proc; without privilege in a user namespace too.
 fn launch(listener: UnixListener, config: &SupervisorConfig) -> anyhow::Result<Child> {
     let sealed = sys::memfd::sealed("config", &config.encode_to_vec())?;
@@ -178,7 +202,7 @@ fn launch(listener: UnixListener, config: &SupervisorConfig) -> anyhow::Result<C
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
-    command.args(["--pid", "--fork", "--mount-proc", "--kill-child=KILL", env!("CARGO_BIN_EXE_supervisor")]);
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child=KILL", "sh", "-c", ROOM, env!("CARGO_BIN_EXE_supervisor")]);
     command.env("CRANNOG_API_FD", inherit(&listener)?).env("CRANNOG_CONFIG_FD", inherit(&sealed)?);
     command.stdin(Stdio::null()).spawn().context("unshare (util-linux) is needed")
 }
