@@ -114,7 +114,32 @@ pub fn load<T: DeserializeOwned>(
     Layers::read(defaults, file, std::env::vars(), env_prefix, overrides)?.parse()
 }
 
+/// As [`load`], from the table `[section]` of a file that several daemons share.
+pub fn load_section<T: DeserializeOwned>(
+    defaults: &str,
+    file: Option<(&Path, &str)>,
+    env_prefix: &str,
+    overrides: &[(&str, String)],
+) -> Result<T, ConfigError> {
+    let mut layers = Layers::read(defaults, None, std::env::vars(), env_prefix, overrides)?;
+    if let Some((path, section)) = file {
+        layers.insert_section(path, section)?;
+    }
+    layers.parse()
+}
+
 impl Layers {
+    /// Puts a section of a file right above the defaults.
+    fn insert_section(&mut self, path: &Path, section: &str) -> Result<(), ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let origin = Origin::File(path.into());
+        let mut whole = table(&text, &origin)?;
+        if let Some(Value::Table(part)) = whole.remove(section) {
+            self.0.insert(1, (origin, part));
+        }
+        Ok(())
+    }
+
     /// Reads the layers without judging the settings. `env` is all of the environment; only `env_prefix` counts.
     pub fn read(
         defaults: &str,
@@ -125,13 +150,11 @@ impl Layers {
     ) -> Result<Self, ConfigError> {
         let mut layers = vec![(Origin::Default, table(defaults, &Origin::Default)?)];
         if let Some(path) = file {
-            let text =
-                std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+            let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
             let origin = Origin::File(path.into());
             layers.push((origin.clone(), table(&text, &origin)?));
         }
-        let mut environment: Vec<_> =
-            env.filter(|(name, _)| name.starts_with(env_prefix) && name != env_prefix).collect();
+        let mut environment: Vec<_> = env.filter(|(name, _)| name.starts_with(env_prefix) && name != env_prefix).collect();
         environment.sort();
         for (name, text) in environment {
             let key = name[env_prefix.len()..].to_lowercase().replace("__", ".");

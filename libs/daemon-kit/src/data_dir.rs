@@ -100,18 +100,12 @@ impl DataDir {
             let path = path.to_owned();
             move |source| DataDirError::Io { step, path, source }
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed("create the data directory", path))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create the data directory", path))?;
         let path = path.canonicalize().map_err(failed("find the data directory", path))?;
         let lock = take_lock(&path)?;
         let version = path.join("VERSION");
         let found = match std::fs::read_to_string(&version) {
-            Ok(text) => {
-                text.trim().parse().map_err(|_| DataDirError::Unreadable { path: version.clone(), found: text })?
-            }
+            Ok(text) => text.trim().parse().map_err(|_| DataDirError::Unreadable { path: version.clone(), found: text })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 write_private(&version, format!("{format}\n").as_bytes()).map_err(failed("write", &version))?;
                 format
@@ -153,14 +147,8 @@ fn take_lock(directory: &Path) -> Result<File, DataDirError> {
         let path = path.clone();
         move |source| DataDirError::Io { step, path, source }
     };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(io("open"))?;
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(io("open"))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

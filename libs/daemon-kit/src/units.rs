@@ -54,8 +54,7 @@ impl FromStr for HumanDuration {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let wrong =
-            || UnitError { text: text.into(), expected: "a length of time such as \"30s\", \"5m\" or \"1h30m\"" };
+        let wrong = || UnitError { text: text.into(), expected: "a length of time such as \"30s\", \"5m\" or \"1h30m\"" };
         if text.trim() == "0" {
             return Ok(Self(Duration::ZERO));
         }
