@@ -12,6 +12,7 @@ mod forwarding;
 mod links;
 mod lock;
 mod resolver;
+mod watch;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -28,6 +29,7 @@ pub use addresses::{PrivateRange, RangeError};
 use crate::error::NodeError;
 use crate::ports::{InstanceNetwork, Networks};
 use addresses::{Ledger, Subnet};
+use firewall::Sources;
 
 /// How long an address is not given out again: an edge may still know it (TM-25).
 const QUARANTINE: Duration = Duration::from_secs(60);
@@ -60,9 +62,16 @@ impl NetworkSettings {
     }
 }
 
-/// The real networks, by veth pairs and nftables.
+/// The real networks, by veth pairs and nftables. Rules that somebody flushes are put back for as long as this lives.
 pub struct VethNetworks {
     shared: Arc<Shared>,
+    watch: tokio::task::AbortHandle,
+}
+
+impl Drop for VethNetworks {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
 }
 
 struct Shared {
@@ -75,38 +84,39 @@ impl VethNetworks {
     pub async fn open(settings: NetworkSettings) -> Result<Self, NodeError> {
         let ledger = Mutex::new(Ledger::new(settings.range, QUARANTINE));
         let shared = Arc::new(Shared { settings, ledger });
-        let networks = Self { shared };
-        networks.blocking(|shared| shared.open()).await?;
-        Ok(networks)
+        let changes = watch::Changes::subscribe()?;
+        blocking(&shared, Shared::open).await?;
+        let watch = tokio::spawn(watch::keep_rules(Arc::clone(&shared), changes)).abort_handle();
+        Ok(Self { shared, watch })
     }
+}
 
-    /// System calls and programs block, so they are kept off the threads that serve.
-    async fn blocking<T, F>(&self, work: F) -> Result<T, NodeError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Shared) -> Result<T, NodeError> + Send + 'static,
-    {
-        let shared = Arc::clone(&self.shared);
-        tokio::task::spawn_blocking(move || work(&shared))
-            .await
-            .map_err(|source| NodeError::Inside { doing: "work on a network".into(), source: source.into() })?
-    }
+/// System calls and programs block, so they are kept off the threads that serve.
+async fn blocking<T, F>(shared: &Arc<Shared>, work: F) -> Result<T, NodeError>
+where
+    T: Send + 'static,
+    F: FnOnce(&Shared) -> Result<T, NodeError> + Send + 'static,
+{
+    let shared = Arc::clone(shared);
+    tokio::task::spawn_blocking(move || work(&shared))
+        .await
+        .map_err(|source| NodeError::Inside { doing: "work on a network".into(), source: source.into() })?
 }
 
 #[tonic::async_trait]
 impl Networks for VethNetworks {
     async fn create(&self, instance_id: &str) -> Result<InstanceNetwork, NodeError> {
         let id = checked(instance_id)?;
-        self.blocking(move |shared| shared.create(&id)).await
+        blocking(&self.shared, move |shared| shared.create(&id)).await
     }
 
     async fn remove(&self, instance_id: &str) -> Result<(), NodeError> {
         let id = checked(instance_id)?;
-        self.blocking(move |shared| shared.remove(&id)).await
+        blocking(&self.shared, move |shared| shared.remove(&id)).await
     }
 
     async fn list(&self) -> Result<Vec<String>, NodeError> {
-        self.blocking(Shared::list).await
+        blocking(&self.shared, Shared::list).await
     }
 
     async fn dial(&self, instance_id: &str, port: u16) -> Result<OwnedFd, NodeError> {
@@ -120,7 +130,8 @@ impl Shared {
             .map_err(NodeError::io(format!("make the directory {}", self.settings.namespaces.display())))?;
         firewall::check_program()?;
         let _lock = self.lock()?;
-        if links::names()?.is_empty() { Ok(()) } else { self.put_rules_in_force() }
+        let sources = sources(&links::addresses()?);
+        if sources.is_empty() { Ok(()) } else { self.put_rules_in_force(&sources) }
     }
 
     fn create(&self, id: &str) -> Result<InstanceNetwork, NodeError> {
@@ -129,44 +140,57 @@ impl Shared {
         if !sys::netns::is_bound(&file).map_err(NodeError::io(format!("look for the namespace of {id}")))? {
             sys::netns::create(&file).map_err(NodeError::io(format!("make a network namespace for {id}")))?;
         }
-        let subnet = self.subnet_of(id)?;
-        self.put_rules_in_force()?;
-        firewall::admit(&links::name_of(id), subnet.instance())?;
+        let used = links::addresses()?;
+        let subnet = self.subnet_of(id, &used)?;
+        let mut sources = sources(&used);
+        sources.insert(links::name_of(id), subnet.instance());
+        // Rules hold before the link is up: there is no moment without them.
+        self.put_rules_in_force(&sources)?;
         links::ensure(id, &file, subnet)?;
-        let resolver = self.resolver();
-        Ok(InstanceNetwork { namespace: file, address: subnet.instance(), resolv_conf: resolver.text })
+        Ok(InstanceNetwork { namespace: file, address: subnet.instance(), resolv_conf: self.resolver().text })
     }
 
     /// The subnet that an instance's link has already, or a new one.
-    fn subnet_of(&self, id: &str) -> Result<Subnet, NodeError> {
-        let used = links::addresses()?;
+    fn subnet_of(&self, id: &str, used: &[(String, Ipv4Addr)]) -> Result<Subnet, NodeError> {
         let name = links::name_of(id);
-        if let Some(address) = used.iter().find(|(link, _)| *link == name).map(|(_, address)| *address) {
-            return Ok(Subnet::of_gateway(address));
+        if let Some((_, address)) = used.iter().find(|(link, _)| *link == name) {
+            return Ok(Subnet::of_gateway(*address));
         }
-        let taken: BTreeSet<Ipv4Addr> = used.into_iter().map(|(_, address)| address).collect();
+        let taken: BTreeSet<Ipv4Addr> = used.iter().map(|(_, address)| *address).collect();
         self.ledger.lock().take(&taken).ok_or_else(|| {
             let message = format!("all subnets of {} are in use", self.settings.range);
-            NodeError::refused(Class::ResourceExhausted, "AddressesExhausted", message, "stop workspaces, or give the node a larger range")
+            let hint = "stop workspaces, or give the node a larger range";
+            NodeError::refused(Class::ResourceExhausted, "AddressesExhausted", message, hint)
         })
     }
 
     fn remove(&self, id: &str) -> Result<(), NodeError> {
         let _lock = self.lock()?;
         let name = links::name_of(id);
-        let released: Vec<Ipv4Addr> =
-            links::addresses()?.into_iter().filter(|(link, _)| *link == name).map(|(_, address)| address).collect();
+        let (own, others): (Vec<_>, Vec<_>) = links::addresses()?.into_iter().partition(|(link, _)| *link == name);
         links::delete(&name)?;
-        for address in released {
-            firewall::dismiss(&name, Subnet::of_gateway(address).instance())?;
+        for (_, address) in own {
             self.ledger.lock().release(Subnet::of_gateway(address));
         }
         sys::netns::remove(&self.file(id)).map_err(NodeError::io(format!("remove the network namespace of {id}")))?;
-        if links::names()?.is_empty() {
-            firewall::withdraw()?;
-            forwarding::withdraw()?;
+        let sources = sources(&others);
+        if !sources.is_empty() {
+            return self.put_rules_in_force(&sources);
         }
+        firewall::withdraw()?;
+        forwarding::withdraw();
         Ok(())
+    }
+
+    /// Puts rules back that somebody flushed. Nothing to do where no instance is.
+    fn mend_rules(&self) -> Result<(), NodeError> {
+        let _lock = self.lock()?;
+        let sources = sources(&links::addresses()?);
+        if sources.is_empty() || firewall::is_in_force() {
+            return Ok(());
+        }
+        tracing::warn!("the rules for instances were gone; they are put back");
+        self.put_rules_in_force(&sources)
     }
 
     fn list(&self) -> Result<Vec<String>, NodeError> {
@@ -179,9 +203,8 @@ impl Shared {
         Ok(names)
     }
 
-    /// Rules hold before a link is up: there is no moment without them.
-    fn put_rules_in_force(&self) -> Result<(), NodeError> {
-        firewall::apply(self.settings.range, &self.resolver().servers)?;
+    fn put_rules_in_force(&self, sources: &Sources) -> Result<(), NodeError> {
+        firewall::apply(self.settings.range, &self.resolver().servers, sources)?;
         forwarding::ensure()
     }
 
@@ -196,6 +219,12 @@ impl Shared {
     fn file(&self, id: &str) -> PathBuf {
         self.settings.namespaces.join(id)
     }
+}
+
+/// Of all addresses of the node those on links of instances, each as what the instance has on the other side.
+fn sources(addresses: &[(String, Ipv4Addr)]) -> Sources {
+    let of_instances = addresses.iter().filter(|(link, _)| link.starts_with(links::PREFIX));
+    of_instances.map(|(link, address)| (link.clone(), Subnet::of_gateway(*address).instance())).collect()
 }
 
 /// Ids become names of files and links, so nothing else gets that far.

@@ -1,7 +1,7 @@
 //! The rules, as one table of nftables: `inet crannog`. The fixed part is one text, put in force atomically as often as
 //! one likes; each instance adds one element, the pair of its link and its address.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -24,6 +24,8 @@ add chain inet crannog input { type filter hook input priority filter - 5; polic
 add chain inet crannog forward { type filter hook forward priority filter - 5; policy accept; }
 add chain inet crannog postrouting { type nat hook postrouting priority srcnat; policy accept; }
 add chain inet crannog from_instance
+flush set inet crannog sources
+flush set inet crannog resolvers
 flush chain inet crannog prerouting
 flush chain inet crannog input
 flush chain inet crannog forward
@@ -46,6 +48,9 @@ add rule inet crannog forward oifname "crn*" drop comment "no way in"
 add rule inet crannog postrouting ip saddr @ranges oifname != "crn*" masquerade
 "#;
 
+/// Names of links, and the only address that may send through each.
+pub(super) type Sources = BTreeMap<String, Ipv4Addr>;
+
 /// Says what to install when the program is not there.
 pub(super) fn check_program() -> Result<(), NodeError> {
     debug_assert!(RULES.contains(&format!("\"{PREFIX}*\"")));
@@ -61,26 +66,24 @@ pub(super) fn check_program() -> Result<(), NodeError> {
     }
 }
 
-/// Puts the fixed part in force, and says which range and name servers are the node's.
-pub(super) fn apply(range: PrivateRange, resolvers: &BTreeSet<Ipv4Addr>) -> Result<(), NodeError> {
-    let servers = resolvers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let mut rules = format!("{RULES}add element inet crannog ranges {{ {range} }}\n");
-    if !servers.is_empty() {
-        rules += &format!("add element inet crannog resolvers {{ {servers} }}\n");
-    }
-    run("put the rules for instances in force", &rules)
+/// Puts the fixed part in force with whose address is whose, which name servers may be asked, and the node's range. What
+/// was there of these before goes in the same moment, so what a crash left does too.
+pub(super) fn apply(range: PrivateRange, resolvers: &BTreeSet<Ipv4Addr>, sources: &Sources) -> Result<(), NodeError> {
+    let elements = |set: &str, elements: Vec<String>| match elements.is_empty() {
+        true => String::new(),
+        false => format!("add element inet crannog {set} {{ {} }}\n", elements.join(", ")),
+    };
+    let ranges = elements("ranges", vec![range.to_string()]);
+    let servers = elements("resolvers", resolvers.iter().map(ToString::to_string).collect());
+    let pairs = elements("sources", sources.iter().map(|(link, address)| format!("\"{link}\" . {address}")).collect());
+    run("put the rules for instances in force", &format!("{RULES}{ranges}{servers}{pairs}"))
 }
 
-/// Lets an instance send with its own address.
-pub(super) fn admit(link: &str, address: Ipv4Addr) -> Result<(), NodeError> {
-    run(&format!("admit {link}"), &format!("add element inet crannog sources {{ \"{link}\" . {address} }}\n"))
-}
-
-/// Takes that back. Bears repeating: adding first makes the deletion of what is not there succeed.
-pub(super) fn dismiss(link: &str, address: Ipv4Addr) -> Result<(), NodeError> {
-    let element = format!("element inet crannog sources {{ \"{link}\" . {address} }}");
-    let table = "add table inet crannog\nadd set inet crannog sources { type ifname . ipv4_addr; }\n";
-    run(&format!("dismiss {link}"), &format!("{table}add {element}\ndelete {element}\n"))
+/// Whether the rules are there. Whoever reloads another firewall may flush everybody's.
+pub(super) fn is_in_force() -> bool {
+    let mut list = Command::new("nft");
+    list.args(["list", "chain", "inet", "crannog", "from_instance"]).stderr(Stdio::null());
+    list.output().is_ok_and(|output| output.status.success() && String::from_utf8_lossy(&output.stdout).contains("@sources"))
 }
 
 /// Takes everything away. For when no instance is left on the machine.

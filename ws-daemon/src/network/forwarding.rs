@@ -15,15 +15,16 @@ pub(super) fn ensure() -> Result<(), NodeError> {
     write_sysctl("net/ipv4/ip_forward", "1").map_err(NodeError::io("switch IPv4 forwarding on"))?;
     let Some(chain) = chain_in_the_way() else { return Ok(()) };
     for rule in accepts() {
-        if !iptables(&[&["-C", chain], rule.as_slice()].concat()) {
-            iptables(&[&["-I", chain], rule.as_slice()].concat());
+        let is_there = iptables(&[&["-C", chain], rule.as_slice()].concat());
+        if !is_there && !iptables(&[&["-I", chain], rule.as_slice()].concat()) {
+            tracing::warn!(chain, "iptables took no accept for instances: they may have no way out");
         }
     }
     Ok(())
 }
 
 /// Takes the accepts away. Forwarding stays on: others may have come to need it.
-pub(super) fn withdraw() -> Result<(), NodeError> {
+pub(super) fn withdraw() {
     for chain in ["DOCKER-USER", "FORWARD"] {
         if says(chain).is_some_and(|rules| rules.contains(PREFIX)) {
             for rule in accepts() {
@@ -31,7 +32,6 @@ pub(super) fn withdraw() -> Result<(), NodeError> {
             }
         }
     }
-    Ok(())
 }
 
 /// What goes out, and the answers to it.

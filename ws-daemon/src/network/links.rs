@@ -29,14 +29,6 @@ pub(super) fn name_of(id: &str) -> String {
     format!("{PREFIX}{:.12}", id)
 }
 
-/// Names of all links of instances, of every daemon of this machine.
-pub(super) fn names() -> Result<Vec<String>, NodeError> {
-    netlink("list the links of instances", |handle| async move {
-        let links: Vec<LinkMessage> = handle.link().get().execute().try_collect().await?;
-        Ok(links.iter().filter_map(name).filter(|name| name.starts_with(PREFIX)).collect())
-    })
-}
-
 /// Every IPv4 address of the node with the name of its link.
 pub(super) fn addresses() -> Result<Vec<(String, Ipv4Addr)>, NodeError> {
     netlink("list the addresses of the node", |handle| async move {
