@@ -150,15 +150,33 @@ mod tests {
         assert_eq!(time(b"-3"), Ok(Time { seconds: -3, nanoseconds: 0 }));
     }
 
+    fn record(key: &str, value: &str) -> Vec<u8> {
+        let rest = format!(" {key}={value}\n");
+        let length = (1..).map(|digits| rest.len() + digits).find(|length| length.to_string().len() + rest.len() == *length);
+        format!("{}{rest}", length.expect("some length fits")).into_bytes()
+    }
+
     #[test]
     fn what_is_not_a_record_is_refused() {
         for bytes in [
             &b"12 path=a/b"[..], b"13 path=a/b\n", b"11 path=a/b\n", b"path=a/b\n", b" 12 path=a/b\n", b"+12 path=a/b\n",
-            b"0 path=a\n", b"8 =novl\n", b"9 path=\n\n", b"8 path=\n", b"11 path=a\0b\n", b"9 size=-1\n", b"9 size=+1\n",
-            b"9 size= 1\n", b"27 size=99999999999999999999\n", b"8 novalu\n", b"9 path=a\n9 path=b\n",
-            b"99999999999999999999 path=a\n", b"12 mtime=1.x\n",
+            b"0 path=a\n", b"8 =novl\n", b"9 novalu\n", b"99999999999999999999 path=a\n", b"12 path=a/b\n\0", b"5 a=\n",
         ] {
             Records::parse(bytes).expect_err(&String::from_utf8_lossy(bytes));
         }
+    }
+
+    #[test]
+    fn values_that_are_not_what_their_key_wants_are_refused() {
+        for (key, value) in [
+            ("path", ""), ("path", "a\0b"), ("linkpath", ""), ("size", "-1"), ("size", "+1"), ("size", " 1"), ("size", "0x1"),
+            ("size", "99999999999999999999"), ("size", "9223372036854775808"), ("uid", ""), ("mtime", "1.x"), ("mtime", ""),
+            ("SCHILY.xattr.", "x"), ("GNU.sparse.unknown", "1"), ("GNU.sparse.map", "1,,2"), ("GNU.sparse.numbytes", "1"),
+        ] {
+            Records::parse(&record(key, value)).expect_err(key);
+        }
+        let twice = [record("path", "a"), record("path", "b")].concat();
+        Records::parse(&twice).expect_err("two names");
+        Records::parse(&[record("uid", "1"), record("comment", "x=y\n"), record("comment", "z")].concat()).expect("fine");
     }
 }

@@ -28,6 +28,9 @@ pub enum StoreError {
         #[source]
         source: LayerError,
     },
+    /// Its layers make no root file system that can be used.
+    #[error("use the root file system of the image")]
+    Root(#[source] LayerError),
     /// Manifest and configuration do not fit together.
     #[error("the image {image} has {layers} layers, but its configuration describes {described}")]
     LayerCount {
@@ -74,7 +77,7 @@ impl Classify for StoreError {
         match self {
             Self::Registry(error) => error.class(),
             Self::Config(error) => error.class(),
-            Self::Layer { source, .. } => source.class(),
+            Self::Layer { source, .. } | Self::Root(source) => source.class(),
             Self::LayerCount { .. } => Class::InvalidArgument,
             Self::NoSpace { .. } => Class::ResourceExhausted,
             Self::Io { source, .. } if is_disk_full(source) => Class::ResourceExhausted,
@@ -86,7 +89,7 @@ impl Classify for StoreError {
         match self {
             Self::Registry(error) => error.reason(),
             Self::Config(error) => error.reason(),
-            Self::Layer { source, .. } => source.reason(),
+            Self::Layer { source, .. } | Self::Root(source) => source.reason(),
             Self::LayerCount { .. } => "ManifestMalformed",
             Self::NoSpace { .. } => "DiskFull",
             Self::Io { source, .. } if is_disk_full(source) => "DiskFull",
@@ -98,7 +101,7 @@ impl Classify for StoreError {
         match self {
             Self::Registry(error) => error.hint(),
             Self::Config(error) => error.hint(),
-            Self::Layer { source, .. } => source.hint(),
+            Self::Layer { source, .. } | Self::Root(source) => source.hint(),
             Self::LayerCount { .. } => Some("build and push the image again, name another, or use `--image host`".to_owned()),
             _ if self.class() == Class::ResourceExhausted => {
                 Some("free some space on the node's data directory, or delete workspaces that are no longer needed".to_owned())

@@ -215,7 +215,7 @@ async fn publish(partial: PathBuf, place: PathBuf, hold: Arc<Hold>) -> Result<()
         let _hold = hold;
         let rootfs = partial.join("rootfs");
         let root = beneath::open_own_dir(&rootfs).map_err(StoreError::io("open", &rootfs))?;
-        layer::check_root(root.as_fd()).map_err(|source| StoreError::Layer { image: "the image".to_owned(), number: 0, source })?;
+        layer::check_root(root.as_fd()).map_err(StoreError::Root)?;
         rustix::fs::syncfs(&root).map_err(|error| StoreError::io("make durable", &rootfs)(error.into()))?;
         std::fs::rename(&partial, &place).map_err(StoreError::io("rename", &partial))?;
         let parent = place.parent().unwrap_or(&place);
