@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use nix::libc::{SIGCONT, SIGHUP, SIGKILL, SIGTERM};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::process::tree::{Living, descendants};
+use crate::process::tree::{Living, descendants, ignores};
 use crate::reap::Reaper;
 
 /// When nobody says how long.
@@ -16,6 +17,9 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(15);
 const KILL_BOUND: Duration = Duration::from_secs(5);
 /// How often SIGKILL is sent again: somebody may have forked in between.
 const KILL_AGAIN: Duration = Duration::from_millis(50);
+/// How soon, and later how often, to look who is left.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(200);
 /// Named in the answer at most.
 const NAMED: usize = 64;
 
@@ -55,9 +59,14 @@ impl Shutdown {
         tracing::info!(reason, ?grace, "shutting down");
         self.context.spawner.close();
         self.context.draining.cancel();
-        self.ask();
-        if tokio::time::timeout(self.grace(grace), self.reaper.childless()).await.is_ok() {
-            return Vec::new();
+        let grace = self.grace(grace);
+        self.signal_everybody(SIGTERM);
+        // Stopped ones must hear it too.
+        self.signal_everybody(SIGCONT);
+        let hanging_up = tokio::time::timeout(grace, self.hang_up(grace / 2));
+        tokio::select! {
+            () = self.reaper.childless() => return Vec::new(),
+            _ = hanging_up => {}
         }
         let late = descendants();
         self.kill().await;
@@ -69,14 +78,23 @@ impl Shutdown {
         [asked, Duration::from_millis(specified)].into_iter().find(|grace| !grace.is_zero()).unwrap_or(DEFAULT_GRACE)
     }
 
-    /// Shells ignore SIGTERM but end by SIGHUP and tell their jobs; daemons read SIGHUP as "reload", so only the sessions
-    /// that were started here get it. SIGCONT lets stopped ones hear the rest.
-    fn ask(&self) {
-        for leader in self.reaper.known() {
-            self.reaper.signal_group(leader, SIGHUP);
+    /// Shells of terminals ignore SIGTERM and end by SIGHUP, which they pass on to their jobs. So a shell is hung up when
+    /// nothing else is left of its session; and everybody whom we started at half of the grace. Not earlier: SIGHUP would
+    /// end programs that are still busy with SIGTERM. Daemons, which read SIGHUP as "reload", never get it. Ends never.
+    async fn hang_up(&self, half: Duration) {
+        let begun = Instant::now();
+        let mut pause = FIRST_LOOK;
+        loop {
+            let living = descendants();
+            for leader in self.reaper.known() {
+                let alone = living.iter().filter(|process| process.session == leader).count() <= 1;
+                if begun.elapsed() >= half || alone && ignores(leader, SIGTERM) {
+                    self.reaper.signal_group(leader, SIGHUP);
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_LOOK);
         }
-        self.signal_everybody(SIGTERM);
-        self.signal_everybody(SIGCONT);
     }
 
     async fn kill(&self) {

@@ -8,6 +8,8 @@ use std::fs;
 pub struct Living {
     /// Its number.
     pub pid: i32,
+    /// Its session: the number of the process that began it.
+    pub session: i32,
     /// Its command line, or its name in brackets where it has none.
     pub command: String,
 }
@@ -19,7 +21,7 @@ pub fn descendants() -> Vec<Living> {
     let mut living: Vec<Living> = all
         .iter()
         .filter(|(pid, stat)| stat.state != 'Z' && is_below(**pid, me, &all))
-        .map(|(&pid, stat)| Living { pid, command: command(pid).unwrap_or_else(|| format!("[{}]", stat.name)) })
+        .map(|(&pid, stat)| Living { pid, session: stat.session, command: command(pid, stat) })
         .collect();
     living.sort_by_key(|process| process.pid);
     living
@@ -29,6 +31,7 @@ struct Stat {
     name: String,
     state: char,
     parent: i32,
+    session: i32,
 }
 
 fn processes() -> impl Iterator<Item = i32> {
@@ -52,18 +55,26 @@ fn stat(pid: i32) -> Option<Stat> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// "pid (name) state parent …": a name may hold spaces and brackets.
+/// "pid (name) state parent group session …": a name may hold spaces and brackets.
 fn parse(text: &str) -> Option<Stat> {
     let (open, close) = (text.find('(')?, text.rfind(')')?);
     let mut fields = text.get(close + 1..)?.split_whitespace();
     let state = fields.next()?.chars().next()?;
-    Some(Stat { name: text.get(open + 1..close)?.to_owned(), state, parent: fields.next()?.parse().ok()? })
+    let (parent, session) = (fields.next()?.parse().ok()?, fields.nth(1)?.parse().ok()?);
+    Some(Stat { name: text.get(open + 1..close)?.to_owned(), state, parent, session })
 }
 
-fn command(pid: i32) -> Option<String> {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+fn command(pid: i32, stat: &Stat) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " ");
-    Some(text.chars().take(200).collect()).filter(|text: &String| !text.is_empty())
+    if text.is_empty() { format!("[{}]", stat.name) } else { text.chars().take(200).collect() }
+}
+
+/// Whether a process ignores a signal (1 to 64), as interactive shells do with SIGTERM.
+pub fn ignores(pid: i32, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 #[cfg(test)]
@@ -73,7 +84,17 @@ mod tests {
     #[test]
     fn a_name_with_brackets_does_not_confuse() {
         let stat = parse("7 (a) b (c)) S 3 7 7 0 -1").expect("parses");
-        assert_eq!((stat.name.as_str(), stat.state, stat.parent), ("a) b (c)", 'S', 3));
+        assert_eq!((stat.name.as_str(), stat.state, stat.parent, stat.session), ("a) b (c)", 'S', 3, 7));
+    }
+
+    #[test]
+    fn who_ignores_a_signal_is_told_apart() {
+        let mut child = std::process::Command::new("sh").args(["-c", "trap '' TERM; echo; read x"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().expect("sh");
+        std::io::Read::read_exact(child.stdout.as_mut().expect("stdout"), &mut [0]).expect("it is ready");
+        let pid = child.id() as i32;
+        assert!(ignores(pid, 15) && !ignores(pid, 1));
+        drop(child.stdin.take());
+        child.wait().expect("wait");
     }
 
     #[test]
