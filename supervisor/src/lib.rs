@@ -22,6 +22,7 @@ pub mod reap;
 pub mod resolve;
 pub mod service;
 pub mod shutdown;
+pub mod sudo;
 pub mod tasks;
 pub mod terminals;
 pub mod timeline;

@@ -3,6 +3,10 @@
 use anyhow::Context as _;
 
 fn main() -> anyhow::Result<()> {
+    // Images without `sudo` get this binary under that name.
+    if supervisor::sudo::called() {
+        supervisor::sudo::main();
+    }
     // Nobody inside reads the memory of PID 1: it holds credentials for a while.
     nix::sys::prctl::set_dumpable(false).context("protect the process")?;
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).with_ansi(false).init();
