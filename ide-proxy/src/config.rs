@@ -120,3 +120,23 @@ pub struct Shutdown {
     /// How long requests may take to finish.
     pub drain: HumanDuration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(key: &str, value: &str) -> Result<Config, daemon_kit::config::ConfigError> {
+        daemon_kit::config::load(DEFAULTS, None, "EDGE_TEST_UNUSED_", &[(key, value.to_owned())])
+    }
+
+    #[test]
+    fn the_defaults_are_complete_alone() {
+        let config = load("edge_id", "edge").expect("the defaults");
+        assert!(config.listen.ip().is_loopback(), "plain HTTP is not shown to a network by default");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        load("upstream.dail_timeout", "1s").expect_err("no such key");
+    }
+}

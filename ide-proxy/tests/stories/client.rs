@@ -77,9 +77,12 @@ impl Client {
     /// Everything up to the end of the connection.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
-        while let Some(more) = self.more().await {
-            all.extend(more);
-        }
+        let ended = async {
+            while let Some(more) = self.more().await {
+                all.extend(more);
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("the edge closes");
         all
     }
 
