@@ -31,7 +31,7 @@ pub async fn bind(data: &Path, options: &Server) -> Result<Parts, CommandError> 
     config.listen = options.listen.unwrap_or(config.listen);
     config.edge_url = format!("{}://{{port}}-{{name}}.{}:{}", edge.scheme.as_str(), edge.suffix, edge.listen.port());
     let edge_url = config.edge_url.replace("{port}", "PORT").replace("{name}", "NAME");
-    let orchestrator = orchestrator::app::bind(&config).await.map_err(refused)?;
+    let orchestrator = orchestrator::app::bind(&config).await.map_err(refused_orchestrator)?;
     let api_url = format!("http://{}", orchestrator.address());
 
     let mut node: ws_daemon::config::Config = load("node", file, ws_daemon::config::DEFAULTS, "CRANNOG_NODE_")?;
@@ -56,6 +56,14 @@ fn load<T: serde::de::DeserializeOwned>(
     environment: &str,
 ) -> Result<T, CommandError> {
     load_section(defaults, file.map(|file| (file, section)), environment, &[]).map_err(refused)
+}
+
+/// The orchestrator's binding fails for what its own errors classify, or for a reason that is nobody's to mend.
+fn refused_orchestrator(error: anyhow::Error) -> CommandError {
+    match error.downcast::<orchestrator::app::BindError>() {
+        Ok(known) => refused(known),
+        Err(other) => inside(other.as_ref()),
+    }
 }
 
 /// The orchestrator writes the edge's port into addresses before the edge is bound, so "any port" is decided here.
@@ -94,7 +102,7 @@ impl Parts {
         };
         let mut running = tokio::task::JoinSet::new();
         let (orchestrator, node, edge) = (self.orchestrator.serve(until()), self.node.serve(until()), self.edge.serve(until()));
-        running.spawn(async { orchestrator.await.map_err(|error| inside(&error)) });
+        running.spawn(async { orchestrator.await.map_err(|error| inside(error.as_ref())) });
         running.spawn(async { node.await.map_err(|error| inside(&error)) });
         running.spawn(async { edge.await.map_err(|error| inside(&error)) });
         let first = tokio::select! {
