@@ -136,7 +136,9 @@ impl ScriptedRegistry {
     /// Goes away: connections end, new ones are refused.
     pub fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+            // Waiting for a runtime to end is not allowed within another.
+            let ended = std::thread::spawn(move || runtime.shutdown_timeout(std::time::Duration::from_secs(5))).join();
+            ended.expect("the registry's runtime ends");
         }
     }
 

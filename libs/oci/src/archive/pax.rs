@@ -160,7 +160,7 @@ mod tests {
     fn what_is_not_a_record_is_refused() {
         for bytes in [
             &b"12 path=a/b"[..], b"13 path=a/b\n", b"11 path=a/b\n", b"path=a/b\n", b" 12 path=a/b\n", b"+12 path=a/b\n",
-            b"0 path=a\n", b"8 =novl\n", b"9 novalu\n", b"99999999999999999999 path=a\n", b"12 path=a/b\n\0", b"5 a=\n",
+            b"0 path=a\n", b"8 =novl\n", b"9 novalu\n", b"99999999999999999999 path=a\n", b"12 path=a/b\n\0",
         ] {
             Records::parse(bytes).expect_err(&String::from_utf8_lossy(bytes));
         }

@@ -139,7 +139,8 @@ impl ImageStore {
                 let _hold = hold;
                 let applied = apply_one(&rootfs, blob, &diff_id, &mut budget, &stopped);
                 let failed = |source| StoreError::Layer { image, number: index + 1, source };
-                tracing::debug!(layer = index + 1, applied = ?applied.map_err(failed)?, "layer applied");
+                let applied = applied.map_err(failed)?;
+                tracing::debug!(layer = index + 1, ?applied, "layer applied");
                 Ok(budget)
             })
             .await?;

@@ -137,7 +137,7 @@ fn spoil(bytes: Bytes, fault: Option<Fault>) -> (usize, Body) {
         Some(Fault::Longer(count)) => (length + count, Body::from([&bytes[..], &vec![0; count]].concat())),
         Some(Fault::CutAfter(count)) => {
             let first = stream::iter([Ok(bytes.slice(..count.min(length)))]);
-            (length, Body::from_stream(first.chain(stream::iter([Err(std::io::Error::other("cut off"))]))))
+            (length, Body::from_stream(first.chain(stream::once(cut()))))
         }
         Some(Fault::StallAfter(count)) => {
             let first = stream::iter([Ok::<_, Infallible>(bytes.slice(..count.min(length)))]);
@@ -145,6 +145,14 @@ fn spoil(bytes: Bytes, fault: Option<Fault>) -> (usize, Body) {
         }
         _ => (length, Body::from(bytes)),
     }
+}
+
+/// Breaks the connection, when what came before is on its way: hyper sends what it has while a body is not ready.
+async fn cut() -> std::io::Result<Bytes> {
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    Err(std::io::Error::other("cut off"))
 }
 
 fn first_byte(range: &str) -> Option<usize> {
