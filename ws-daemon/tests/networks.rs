@@ -88,6 +88,21 @@ fn an_instance_reaches_neither_another_nor_the_node_nor_link_local_addresses() {
 }
 
 #[test]
+fn nobody_outside_reaches_an_instance_even_with_a_route_to_it() {
+    on_a_machine(async |machine: &Machine| {
+        let a = machine.networks.create(A).await.expect("a network");
+        let of_a = format!("{}:9000", a.address);
+        serve(sys::netns::run_in(&a.namespace, || TcpListener::bind(&of_a)).expect("a server in A"));
+        machine.ip_in_world("route add 10.201.0.0/16 via 192.0.2.2");
+        let outside = InstanceNetwork { namespace: machine.world.clone(), ..a.clone() };
+        assert!(ask(&a, &of_a).is_ok(), "A reaches itself: the server is there");
+        assert!(is_denied(&outside, &of_a), "the world reached A");
+        machine.nft("flush chain inet crannog forward\n");
+        assert!(ask(&outside, &of_a).is_ok(), "without the rule it is reached, so it was the rule");
+    });
+}
+
+#[test]
 fn a_port_that_the_node_publishes_by_translation_is_no_way_around() {
     on_a_machine(async |machine: &Machine| {
         serve(machine.world_listens("192.0.2.1:8000"));

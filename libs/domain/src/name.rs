@@ -61,10 +61,8 @@ impl Classify for NameError {
 pub fn check(name: &str) -> Result<(), NameError> {
     let bytes = name.as_bytes();
     let inside = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-    let good = (1..=MAX_NAME).contains(&bytes.len())
-        && bytes.iter().all(inside)
-        && !name.starts_with('-')
-        && !name.ends_with('-');
+    let good =
+        (1..=MAX_NAME).contains(&bytes.len()) && bytes.iter().all(inside) && !name.starts_with('-') && !name.ends_with('-');
     good.then_some(()).ok_or_else(|| NameError::Malformed(name.to_owned()))
 }
 
@@ -186,10 +184,7 @@ mod tests {
         assert_eq!(resolve(A, all), Ok(A));
         assert_eq!(resolve("01234", all), Ok(A));
         assert_eq!(resolve("0123", all), Ok(B), "a name goes before an id");
-        assert_eq!(
-            resolve("012", all),
-            Err(NameError::Ambiguous { text: "012".into(), ids: vec![A.into(), B.into()] })
-        );
+        assert_eq!(resolve("012", all), Err(NameError::Ambiguous { text: "012".into(), ids: vec![A.into(), B.into()] }));
         for nobody in ["", "ap", "9", "0123F", "xyz"] {
             assert_eq!(resolve(nobody, all), Err(NameError::Unknown(nobody.into())));
         }

@@ -126,15 +126,11 @@ impl Phase {
             // Someone asks for the end. A removal of what still lives stops it first, and is asked again then.
             (P::Pending, E::StopRequested) => (P::Stopped, &[A::ReleaseSandbox]),
             (P::Pending, E::RemoveRequested) => (P::Removed, &[A::ReleaseSandbox]),
-            (P::Pending | P::Storing | P::Stopped, E::ForgetRequested) => {
-                (P::Stopped, &[A::ReleaseSandbox, A::ForgetContent])
-            }
+            (P::Pending | P::Storing | P::Stopped, E::ForgetRequested) => (P::Stopped, &[A::ReleaseSandbox, A::ForgetContent]),
             (P::Preparing, E::StopRequested | E::RemoveRequested | E::ForgetRequested) => {
                 (P::Storing, &[A::CancelPreparation, A::KeepContent])
             }
-            (P::Starting | P::Running, E::StopRequested | E::RemoveRequested | E::ForgetRequested) => {
-                (P::Stopping, &[A::Drain])
-            }
+            (P::Starting | P::Running, E::StopRequested | E::RemoveRequested | E::ForgetRequested) => (P::Stopping, &[A::Drain]),
             (P::Stopping, E::StopRequested | E::RemoveRequested | E::ForgetRequested) => (P::Stopping, &[A::Drain]),
             (P::Stopping, E::GraceExpired) => (P::Stopping, &[A::Kill]),
 
@@ -166,9 +162,7 @@ impl Phase {
             Self::Pending => &[A::Admit],
             Self::Preparing => &[A::PrepareImage, A::PrepareContent, A::PrepareNetwork],
             // A reboot takes networks and mounts away but not this phase, so they are made (or found) again.
-            Self::Starting => {
-                &[A::PrepareImage, A::PrepareContent, A::PrepareNetwork, A::CreateContainer, A::WatchSupervisor]
-            }
+            Self::Starting => &[A::PrepareImage, A::PrepareContent, A::PrepareNetwork, A::CreateContainer, A::WatchSupervisor],
             Self::Running => &[A::WatchSupervisor],
             Self::Stopping => &[A::Drain],
             Self::Storing => &[A::KeepContent],
@@ -179,10 +173,7 @@ impl Phase {
 
     /// Whether processes may be running in it, so that it holds a node's resources.
     pub fn is_live(self) -> bool {
-        matches!(
-            self,
-            Self::Preparing | Self::Starting | Self::Running | Self::Stopping | Self::Storing | Self::Unknown
-        )
+        matches!(self, Self::Preparing | Self::Starting | Self::Running | Self::Stopping | Self::Storing | Self::Unknown)
     }
 
     /// Whether its life is over.

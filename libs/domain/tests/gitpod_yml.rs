@@ -155,10 +155,7 @@ fn directories_stay_below_workspace() {
     assert_eq!(directories("workspaceLocation: .", ""), expect("app", "/workspace/app", "/workspace"));
     assert_eq!(directories("checkoutLocation: a/b/", ""), expect("a/b", "/workspace/a/b", "/workspace/a/b"));
     assert_eq!(directories("checkoutLocation: /workspace/x", ""), expect("x", "/workspace/x", "/workspace/x"));
-    assert_eq!(
-        directories("workspaceLocation: app/x.code-workspace", ""),
-        expect("app", "/workspace/app", "/workspace/app")
-    );
+    assert_eq!(directories("workspaceLocation: app/x.code-workspace", ""), expect("app", "/workspace/app", "/workspace/app"));
     assert_eq!(directories("checkoutLocation: a/../../b", ""), expect("app", "/workspace/app", "/workspace/app"));
 }
 

@@ -62,10 +62,7 @@ fn pages_of_github() {
             "https://github.com/o/r.git | release/1.0/docs release/1.0:docs release:1.0/docs",
         ),
         ("https://github.com/o/r/tree/release%2F1.0", "https://github.com/o/r.git | release/1.0 release:1.0"),
-        (
-            "https://github.com/o/r/blob/main/src/a.rs#L10-L20",
-            "https://github.com/o/r.git | main/src:a.rs main:src/a.rs",
-        ),
+        ("https://github.com/o/r/blob/main/src/a.rs#L10-L20", "https://github.com/o/r.git | main/src:a.rs main:src/a.rs"),
         (&format!("https://github.com/o/r/commit/{SHA}"), &format!("https://github.com/o/r.git | {SHA}")),
         (&format!("https://github.com/o/r/tree/{SHA}/docs"), &format!("https://github.com/o/r.git | {SHA}:docs")),
         ("https://github.com/o/r/pull/7", "https://github.com/o/r.git | refs/pull/7/head | refs/pull/7/head"),
@@ -218,7 +215,10 @@ fn refs_are_those_that_git_takes() {
     for good in ["main", "feature/x", "refs/pull/7/head", "v1.0", "日本", SHA, "a@b", "x-"] {
         assert_eq!(check_reference(good), Ok(()), "{good}");
     }
-    for bad in ["", "-x", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/", "a//b", "a.lock", ".a", "a/.b", "@", "a@{1}", "a\n", "a."] {
+    for bad in [
+        "", "-x", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/", "a//b", "a.lock", ".a", "a/.b", "@",
+        "a@{1}", "a\n", "a.",
+    ] {
         assert!(check_reference(bad).is_err(), "{bad}");
     }
 }

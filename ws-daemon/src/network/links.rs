@@ -71,11 +71,7 @@ pub(super) fn delete(name: &str) -> Result<(), NodeError> {
 
 /// Both ends in one request, so that a crash leaves both or none; the far end is made where it belongs.
 fn veth(name: &str, id: &str, mtu: u32, namespace: &File) -> LinkMessage {
-    let inside = LinkMessageBuilder::<LinkUnspec>::new()
-        .name(INSIDE)
-        .mtu(mtu)
-        .setns_by_fd(namespace.as_raw_fd())
-        .build();
+    let inside = LinkMessageBuilder::<LinkUnspec>::new().name(INSIDE).mtu(mtu).setns_by_fd(namespace.as_raw_fd()).build();
     LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(name)
         .alias(format!("crannog {id}"))

@@ -21,9 +21,7 @@ pub(super) fn read(parts: &[&str], url: &Url) -> Result<Option<Page>, SourceErro
         ["pulls", of] | ["pulls", of, "files" | "commits"] => {
             Some(request(repository, format!("refs/pull/{}/head", number(of, url)?)))
         }
-        ["releases", "tag", tag @ ..] if !tag.is_empty() => {
-            Some(at(vec![Candidate::of(format!("refs/tags/{}", tag.join("/")))]))
-        }
+        ["releases", "tag", tag @ ..] if !tag.is_empty() => Some(at(vec![Candidate::of(format!("refs/tags/{}", tag.join("/")))])),
         _ => None,
     })
 }

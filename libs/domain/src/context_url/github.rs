@@ -19,9 +19,7 @@ pub(super) fn read(parts: &[&str], url: &Url) -> Result<Option<Page>, SourceErro
         }
         ["commit", id, ..] => at(commit(id, url)?),
         ["commits", branch @ ..] if !branch.is_empty() => at(branch_and_path(branch)),
-        ["pull", of, "commits", id, ..] => {
-            Page { candidates: commit(id, url)?, ..request(repository, pull(of, url)?) }
-        }
+        ["pull", of, "commits", id, ..] => Page { candidates: commit(id, url)?, ..request(repository, pull(of, url)?) },
         ["pull", of, ..] => request(repository, pull(of, url)?),
         ["releases", "tag", tag @ ..] if !tag.is_empty() => at(vec![Candidate::of(format!("refs/tags/{}", tag.join("/")))]),
         ["tree" | "blob" | "raw" | "blame" | "edit" | "commit" | "pull", ..] => {

@@ -23,20 +23,11 @@ pub(super) const KEYS: [&str; 15] = [
     "workspaceLocation",
 ];
 
-const PREBUILDS: [&str; 8] = [
-    "master",
-    "branches",
-    "pullRequests",
-    "pullRequestsFromForks",
-    "addBadge",
-    "addCheck",
-    "addComment",
-    "addLabel",
-];
+const PREBUILDS: [&str; 8] =
+    ["master", "branches", "pullRequests", "pullRequestsFromForks", "addBadge", "addCheck", "addComment", "addLabel"];
 
-const JETBRAINS: [&str; 10] = [
-    "plugins", "intellij", "goland", "pycharm", "phpstorm", "rubymine", "webstorm", "rider", "clion", "rustrover",
-];
+const JETBRAINS: [&str; 10] =
+    ["plugins", "intellij", "goland", "pycharm", "phpstorm", "rubymine", "webstorm", "rider", "clion", "rustrover"];
 
 /// What Gitpod allows when nothing is said.
 const CORE_LIMIT: u64 = 1_073_741_824;

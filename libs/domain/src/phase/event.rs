@@ -89,8 +89,13 @@ impl Event {
     pub fn is_observation(self) -> bool {
         !matches!(
             self,
-            Self::Admitted | Self::KeepWaived | Self::StopRequested | Self::RemoveRequested | Self::ForgetRequested
-                | Self::NodeGivenUp | Self::Reported(_)
+            Self::Admitted
+                | Self::KeepWaived
+                | Self::StopRequested
+                | Self::RemoveRequested
+                | Self::ForgetRequested
+                | Self::NodeGivenUp
+                | Self::Reported(_)
         )
     }
 }

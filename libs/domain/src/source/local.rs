@@ -35,9 +35,7 @@ pub fn classify(text: &str, found: Option<PathKind>) -> Result<Classified, Sourc
         }
         None => match parse(text) {
             // A bare word is more likely a directory that is not there than a URL without anything of a URL.
-            Err(SourceError::NotAUrl(_)) if !text.contains(':') => {
-                Err(SourceError::NoSuchPath(text.chars().take(200).collect()))
-            }
+            Err(SourceError::NotAUrl(_)) if !text.contains(':') => Err(SourceError::NoSuchPath(text.chars().take(200).collect())),
             other => other.map(Classified::Remote),
         },
     }
