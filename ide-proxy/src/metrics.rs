@@ -35,18 +35,18 @@ impl Metrics {
     /// Registers all series with the process's recorder.
     pub fn new() -> Self {
         Self {
-            requests: counter!("ide_proxy_requests_total"),
-            own_answers: counter!("ide_proxy_own_answers_total"),
-            malformed: counter!("ide_proxy_malformed_requests_total"),
-            not_admitted: counter!("ide_proxy_not_admitted_total"),
-            connections: gauge!("ide_proxy_connections"),
-            connections_refused: counter!("ide_proxy_connections_refused_total"),
-            tunnels: gauge!("ide_proxy_tunnels"),
-            torn_down: counter!("ide_proxy_torn_down_total"),
-            dial_seconds: histogram!("ide_proxy_dial_seconds"),
-            dial_failures: counter!("ide_proxy_dial_failures_total"),
-            routes: gauge!("ide_proxy_routes"),
-            routes_stale: gauge!("ide_proxy_routes_stale"),
+            requests: counter!("crannog_edge_requests_total"),
+            own_answers: counter!("crannog_edge_own_answers_total"),
+            malformed: counter!("crannog_edge_malformed_requests_total"),
+            not_admitted: counter!("crannog_edge_not_admitted_total"),
+            connections: gauge!("crannog_edge_connections"),
+            connections_refused: counter!("crannog_edge_connections_refused_total"),
+            tunnels: gauge!("crannog_edge_tunnels"),
+            torn_down: counter!("crannog_edge_torn_down_total"),
+            dial_seconds: histogram!("crannog_edge_dial_seconds"),
+            dial_failures: counter!("crannog_edge_dial_failures_total"),
+            routes: gauge!("crannog_edge_routes"),
+            routes_stale: gauge!("crannog_edge_routes_stale"),
         }
     }
 }

@@ -46,9 +46,9 @@ impl Route {
         &self.instance
     }
 
-    /// Whether an instance is there to take requests.
+    /// Whether an instance is there to take requests. One whose node is not heard of at the moment may well be.
     pub fn runs(&self) -> bool {
-        self.phase == Phase::Running && !self.instance_id.is_empty()
+        matches!(self.phase, Phase::Running | Phase::Unknown) && !self.instance_id.is_empty()
     }
 
     /// Whether it will soon be there.
@@ -66,8 +66,11 @@ impl Route {
         let public = |port: &v1::PortStatus| (port.visibility() == Visibility::Public).then_some(port.port);
         let ports = update.ports.iter().filter_map(public).filter_map(|port| u16::try_from(port).ok());
         let token = |port: u16| same.and_then(|same| same.public.get(&port)).cloned().unwrap_or_default();
+        // An orchestrator that has just begun does not know its nodes yet; the way to an instance does not change.
+        let kept = same.filter(|_| update.dial_socket.is_empty()).map(|same| same.dial_socket.clone());
+        let dial_socket = kept.unwrap_or(update.dial_socket);
         Self {
-            phase: update.phase(),
+            phase: update.phase.try_into().unwrap_or_default(),
             public: ports.map(|port| (port, token(port))).collect(),
             instance: same.map(|same| same.instance.clone()).unwrap_or_default(),
             used: before.map(|before| before.used.clone()).unwrap_or_default(),
@@ -75,7 +78,7 @@ impl Route {
             name: update.name,
             instance_id: update.instance_id,
             node: update.node,
-            dial_socket: update.dial_socket,
+            dial_socket,
             timeline: update.timeline,
             message: update.message,
             generation: update.generation,

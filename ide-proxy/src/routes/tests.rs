@@ -83,3 +83,20 @@ fn a_name_that_went_on_to_another_workspace_stays_there_when_the_first_is_remove
     feed.take(RouteUpdate { update: Some(Update::Removed("1".into())) });
     assert_eq!(routes.named("app").expect("the second").workspace_id, "2");
 }
+
+#[test]
+fn the_way_to_an_instance_is_kept_while_its_node_is_not_heard_of() {
+    let routes = Routes::default();
+    let with = |socket: &str, phase: Phase| {
+        let mut update = route("1", "one", "a", 1, &[]);
+        if let Some(Update::Route(route)) = &mut update.update {
+            route.dial_socket = socket.to_owned();
+            route.set_phase(phase);
+        }
+        update
+    };
+    Feed::new(&routes).take(with("/dial.sock", Phase::Running));
+    Feed::new(&routes).take(with("", Phase::Unknown));
+    let now = routes.named("one").expect("known");
+    assert!(now.runs() && now.dial_socket == "/dial.sock", "{now:?}");
+}
