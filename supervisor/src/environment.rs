@@ -34,9 +34,7 @@ impl Environment {
     /// With HOME, USER, LOGNAME and SHELL of `user`.
     pub fn for_user(&self, user: &User) -> BTreeMap<String, String> {
         let mut variables = self.variables.clone();
-        for (name, value) in
-            [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name), ("SHELL", &user.shell)]
-        {
+        for (name, value) in [("HOME", &user.home), ("USER", &user.name), ("LOGNAME", &user.name), ("SHELL", &user.shell)] {
             variables.insert(name.into(), value.clone());
         }
         variables

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use tokio::net::unix::pipe;
 
-pub use crate::reap::{Exit, ExitStatus};
 use crate::reap::Reaper;
+pub use crate::reap::{Exit, ExitStatus};
 pub use pty::{Pty, Size};
 pub use spawner::Spawner;
 pub use users::User;

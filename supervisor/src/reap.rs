@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use nix::errno::Errno;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use parking_lot::Mutex;
+use rustix::io::Errno;
+use rustix::process::{WaitOptions, WaitStatus, wait};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -88,11 +88,8 @@ impl Reaper {
     pub fn start(on_oom: impl Fn(u64) + Send + Sync + 'static) -> io::Result<Self> {
         nix::sys::prctl::set_child_subreaper(true)?;
         let mut child_died = signal(SignalKind::child())?;
-        let reaper = Self {
-            children: Arc::default(),
-            childless: Arc::new(watch::Sender::new(true)),
-            oom_kills: Arc::new(on_oom),
-        };
+        let reaper =
+            Self { children: Arc::default(), childless: Arc::new(watch::Sender::new(true)), oom_kills: Arc::new(on_oom) };
         let worker = reaper.clone();
         tokio::spawn(async move {
             loop {
@@ -156,15 +153,11 @@ impl Reaper {
     fn round(&self) -> Round {
         let mut children = self.children.lock();
         for _ in 0..BATCH {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
-                Ok(WaitStatus::Exited(pid, code)) => self.ended(&mut children, pid.as_raw(), code, 0),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    self.ended(&mut children, pid.as_raw(), 128 + signal as i32, signal as i32);
-                }
-                Ok(WaitStatus::StillAlive) => return Round::AllAlive,
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(Errno::ECHILD) => return Round::Childless,
-                // Real-time signals have no name in nix: the child is gone, but who it was is not told.
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => self.ended(&mut children, pid.as_raw_nonzero().get(), status),
+                Ok(None) => return Round::AllAlive,
+                Err(Errno::CHILD) => return Round::Childless,
+                Err(Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "waiting for children");
                     return Round::AllAlive;
@@ -174,8 +167,10 @@ impl Reaper {
         Round::More
     }
 
-    fn ended(&self, children: &mut HashMap<i32, Child>, pid: i32, code: i32, signal: i32) {
+    fn ended(&self, children: &mut HashMap<i32, Child>, pid: i32, status: WaitStatus) {
         let Some(child) = children.remove(&pid) else { return };
+        let signal = status.terminating_signal().unwrap_or(0);
+        let code = status.exit_status().unwrap_or(128 + signal);
         let kills = if signal == nix::libc::SIGKILL { oom::kills() } else { 0 };
         let oom_killed = kills > child.oom_kills_before;
         if oom_killed {

@@ -103,12 +103,7 @@ impl Terminals {
             exit: process.exit.clone(),
             pty,
             ring: Mutex::new(Ring::new(if open.log { LOG } else { SCROLLBACK })),
-            facts: Mutex::new(Facts {
-                title: open.title,
-                annotations: open.annotations,
-                size: open.size,
-                ..Facts::default()
-            }),
+            facts: Mutex::new(Facts { title: open.title, annotations: open.annotations, size: open.size, ..Facts::default() }),
             viewers: viewers::Viewers::default(),
             progress: tokio::sync::watch::Sender::new(Progress::default()),
             signal: Box::new(process.signaller()),
@@ -176,10 +171,7 @@ impl Terminals {
     pub fn find(&self, alias: &str) -> Result<Arc<Terminal>, SupervisorError> {
         let list = self.0.list.lock();
         let mut known = list.open.iter().chain(&list.ended).chain(list.tasks.values());
-        known
-            .find(|terminal| terminal.alias == alias)
-            .cloned()
-            .ok_or_else(|| SupervisorError::NoTerminal(alias.to_owned()))
+        known.find(|terminal| terminal.alias == alias).cloned().ok_or_else(|| SupervisorError::NoTerminal(alias.to_owned()))
     }
 
     /// The (last) logged terminal of a task, also after its end.

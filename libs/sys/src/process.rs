@@ -144,7 +144,15 @@ mod tests {
         command.args(["-c", "ls /proc/self/fd | wc -l; umask; cut -d' ' -f1,6 /proc/$$/stat"]);
         prepare(
             &mut command,
-            ChildSetup { ids: None, controlling_terminal: false, umask: 0o27, limits: vec![], no_new_privileges: true, keep: vec![], nice: 0 },
+            ChildSetup {
+                ids: None,
+                controlling_terminal: false,
+                umask: 0o27,
+                limits: vec![],
+                no_new_privileges: true,
+                keep: vec![],
+                nice: 0,
+            },
         );
         let output = String::from_utf8(command.output().expect("output").stdout).expect("text");
         let lines: Vec<&str> = output.lines().collect();
@@ -162,7 +170,15 @@ mod tests {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!("cat /proc/self/fd/{}; nice", kept.as_raw_fd())]);
         let keep = vec![kept.as_raw_fd()];
-        let setup = ChildSetup { ids: None, controlling_terminal: false, umask: 0o22, limits: vec![], no_new_privileges: false, keep, nice: 19 };
+        let setup = ChildSetup {
+            ids: None,
+            controlling_terminal: false,
+            umask: 0o22,
+            limits: vec![],
+            no_new_privileges: false,
+            keep,
+            nice: 19,
+        };
         prepare(&mut command, setup);
         assert_eq!(String::from_utf8(command.output().expect("output").stdout).expect("text"), "words19\n");
     }
@@ -172,7 +188,15 @@ mod tests {
         let mut command = Command::new("/does/not/exist");
         prepare(
             &mut command,
-            ChildSetup { ids: None, controlling_terminal: false, umask: 0o22, limits: vec![], no_new_privileges: false, keep: vec![], nice: 0 },
+            ChildSetup {
+                ids: None,
+                controlling_terminal: false,
+                umask: 0o22,
+                limits: vec![],
+                no_new_privileges: false,
+                keep: vec![],
+                nice: 0,
+            },
         );
         assert_eq!(command.spawn().unwrap_err().kind(), io::ErrorKind::NotFound);
     }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use portable_pty::{MasterPty, PtySize, native_pty_system};
 use rustix::fs::{Mode, OFlags, fchmod, fchown, fcntl_getfl, fcntl_setfl};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
+use rustix::termios::{InputModes, OptionalActions, tcgetattr, tcsetattr};
 use tokio::io::unix::AsyncFd;
 
 use super::User;
@@ -73,6 +74,7 @@ impl Pty {
         fcntl_setfl(&descriptor, fcntl_getfl(&descriptor)? | OFlags::NONBLOCK)?;
         // Not by its path: /dev/pts may be anything in somebody's image.
         let inside = ioctl_tiocgptpeer(&descriptor, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        understand_utf8(&inside)?;
         if nix::unistd::geteuid().is_root() {
             fchown(&inside, Some(rustix::fs::Uid::from_raw(user.uid)), None)?;
             fchmod(&inside, Mode::RUSR | Mode::WUSR | Mode::WGRP)?;
@@ -117,6 +119,13 @@ impl Pty {
     pub fn foreground(&self) -> Option<i32> {
         self.0.master.lock().process_group_leader()
     }
+}
+
+/// Erasing a character in a line then erases all of its bytes (IUTF8, termios(3)).
+fn understand_utf8(inside: &OwnedFd) -> io::Result<()> {
+    let mut modes = tcgetattr(inside)?;
+    modes.input_modes |= InputModes::IUTF8;
+    Ok(tcsetattr(inside, OptionalActions::Now, &modes)?)
 }
 
 /// The kernel gives at most 4 KiB at once (N_TTY); going on until it has no more makes messages larger and fewer.

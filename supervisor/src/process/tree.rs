@@ -89,7 +89,12 @@ mod tests {
 
     #[test]
     fn who_ignores_a_signal_is_told_apart() {
-        let mut child = std::process::Command::new("sh").args(["-c", "trap '' TERM; echo; read x"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().expect("sh");
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "trap '' TERM; echo; read x"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("sh");
         std::io::Read::read_exact(child.stdout.as_mut().expect("stdout"), &mut [0]).expect("it is ready");
         let pid = child.id() as i32;
         assert!(ignores(pid, 15) && !ignores(pid, 1));

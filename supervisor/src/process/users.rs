@@ -99,14 +99,8 @@ mod tests {
     fn users(etc: &Path) -> Users {
         fs::write(etc.join("passwd"), "root:x:0:0:root:/root:/bin/bash\nbroken\ndb:x:70:71::/var/db:\n").expect("passwd");
         fs::write(etc.join("group"), "sudo:x:27:dev,db\ndev:x:1000:\nbad\ndocker:x:99:dev\n").expect("group");
-        let dev = User {
-            name: "dev".into(),
-            uid: 1000,
-            gid: 1000,
-            groups: vec![],
-            home: "/home/dev".into(),
-            shell: "/bin/sh".into(),
-        };
+        let dev =
+            User { name: "dev".into(), uid: 1000, gid: 1000, groups: vec![], home: "/home/dev".into(), shell: "/bin/sh".into() };
         Users::new(etc, dev)
     }
 

@@ -213,12 +213,7 @@ impl Input {
     }
 }
 
-async fn feed(
-    context: Context,
-    mut asks: Streaming<ExecRequest>,
-    input: Input,
-    signal: impl Fn(i32) -> bool + Send + 'static,
-) {
+async fn feed(context: Context, mut asks: Streaming<ExecRequest>, input: Input, signal: impl Fn(i32) -> bool + Send + 'static) {
     let pty = input.pty.clone();
     let (typed, receiver) = mpsc::channel(STDIN);
     let writer = tokio::spawn(write_all(input, receiver));

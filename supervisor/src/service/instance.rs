@@ -62,10 +62,7 @@ impl InstanceService for Instance {
         Ok(Response::new(ListTerminalsResponse { terminals }))
     }
 
-    async fn close_terminal(
-        &self,
-        request: Request<CloseTerminalRequest>,
-    ) -> Result<Response<CloseTerminalResponse>, Status> {
+    async fn close_terminal(&self, request: Request<CloseTerminalRequest>) -> Result<Response<CloseTerminalResponse>, Status> {
         self.context.terminals.close(&request.get_ref().terminal).await.map_err(status)?;
         Ok(Response::new(CloseTerminalResponse {}))
     }

@@ -14,7 +14,8 @@ use crate::terminals::{LogChunk, Terminal};
 /// Serves one `Logs` call.
 pub fn serve(context: &Context, request: LogsRequest) -> Result<Answers<LogsResponse>, Status> {
     let wanted = |id: &str, name: &str| request.task.is_empty() || request.task == id || request.task == name;
-    let tasks: Vec<String> = context.config.spec.tasks.iter().filter(|task| wanted(&task.id, &task.name)).map(|t| t.id.clone()).collect();
+    let tasks: Vec<String> =
+        context.config.spec.tasks.iter().filter(|task| wanted(&task.id, &task.name)).map(|t| t.id.clone()).collect();
     if tasks.is_empty() && !request.task.is_empty() {
         return Err(Status::not_found(format!("no task {}", request.task)));
     }
@@ -58,9 +59,7 @@ fn answer(task: &str, chunk: LogChunk) -> LogsResponse {
 /// A task's terminal, as soon as there is one; `None` when the task ended without.
 pub(super) async fn opened(context: &Context, task: &str) -> Option<Arc<Terminal>> {
     let of_task = |state: &api::v1::SupervisorState| state.tasks.iter().find(|status| status.id == task).cloned();
-    let opened = |status: &api::v1::TaskStatus| {
-        !status.terminal.is_empty() || status.state() == task_status::State::Closed
-    };
+    let opened = |status: &api::v1::TaskStatus| !status.terminal.is_empty() || status.state() == task_status::State::Closed;
     tokio::select! {
         () = context.hub.wait_for(|state| of_task(state).as_ref().is_some_and(opened)) => context.terminals.task(task),
         () = context.draining.cancelled() => None,

@@ -45,6 +45,30 @@ async fn a_signal_reaches_the_whole_process_group() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn an_end_by_a_signal_without_a_name_is_an_end_too() -> anyhow::Result<()> {
+    let mut instance = Instance::start().await?;
+    let told = instance.shell("kill -s 40 $$").await?;
+    assert_eq!(told.exit, ExecExit { code: 168, signal: 40, oom_killed: false });
+    Ok(())
+}
+
+#[tokio::test]
+async fn commands_and_viewers_that_are_abandoned_leave_no_descriptor_behind() -> anyhow::Result<()> {
+    let mut instance = Instance::start().await?;
+    instance.exec(&["true"], b"").await?;
+    let (pid, descriptors) = (instance.pid(), format!("/proc/{}/fd", instance.pid()));
+    let count = || Ok::<_, anyhow::Error>(std::fs::read_dir(&descriptors)?.count());
+    // Something at the start may still be under way.
+    let before = count()?;
+    for _ in 0..100 {
+        drop(instance.begin(start(&["sleep", "1000"])).await?);
+        let tty = ExecStart { tty: true, ..start(&["sleep", "1000"]) };
+        drop(instance.begin(tty).await?);
+    }
+    wait_until(&format!("PID 1 ({pid}) has no more than {before} descriptors"), || Ok(count()? <= before)).await
+}
+
+#[tokio::test]
 async fn a_command_that_cannot_start_says_why_and_what_to_do() -> anyhow::Result<()> {
     let mut instance = Instance::start().await?;
     let missing = instance.begin(start(&["gti"])).await.expect_err("no such program");

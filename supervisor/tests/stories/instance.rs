@@ -67,7 +67,11 @@ impl Instance {
     }
 
     /// Waits until the state is as claimed; the state then.
-    pub async fn until(&mut self, claim: &str, mut holds: impl FnMut(&SupervisorState) -> bool) -> anyhow::Result<SupervisorState> {
+    pub async fn until(
+        &mut self,
+        claim: &str,
+        mut holds: impl FnMut(&SupervisorState) -> bool,
+    ) -> anyhow::Result<SupervisorState> {
         let mut states = self.client.watch_state(WatchStateRequest {}).await?.into_inner();
         let mut last = SupervisorState::default();
         let waiting = async {
@@ -80,7 +84,9 @@ impl Instance {
             anyhow::bail!("the instance ended")
         };
         let waited = tokio::time::timeout(PATIENCE, waiting).await;
-        waited.unwrap_or_else(|_| Err(anyhow::anyhow!("too long"))).with_context(|| format!("still waiting until {claim}: {last:#?}"))?;
+        waited
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("too long")))
+            .with_context(|| format!("still waiting until {claim}: {last:#?}"))?;
         Ok(last)
     }
 
@@ -113,7 +119,10 @@ impl Instance {
         self.exec(&["/bin/bash", "-c", script], b"").await
     }
 
-    pub async fn open(&mut self, script: &str) -> anyhow::Result<(String, mpsc::Sender<AttachRequest>, Streaming<AttachResponse>)> {
+    pub async fn open(
+        &mut self,
+        script: &str,
+    ) -> anyhow::Result<(String, mpsc::Sender<AttachRequest>, Streaming<AttachResponse>)> {
         let command = vec!["/bin/bash".into(), "-c".into(), script.into()];
         self.attach(AttachStart { command, ..Default::default() }).await
     }
@@ -202,9 +211,14 @@ fn launch(listener: UnixListener, config: &SupervisorConfig) -> anyhow::Result<C
     if !rustix::process::geteuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }
-    command.args(["--pid", "--fork", "--mount-proc", "--kill-child=KILL", "sh", "-c", ROOM, env!("CARGO_BIN_EXE_supervisor")]);
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child=KILL", "sh", "-c", ROOM, &binary()]);
     command.env("CRANNOG_API_FD", inherit(&listener)?).env("CRANNOG_CONFIG_FD", inherit(&sealed)?);
     command.stdin(Stdio::null()).spawn().context("unshare (util-linux) is needed")
+}
+
+/// The debug build, or the one that is shipped: `CRANNOG_SUPERVISOR=target/…/dist/supervisor`.
+fn binary() -> String {
+    std::env::var("CRANNOG_SUPERVISOR").unwrap_or_else(|_| env!("CARGO_BIN_EXE_supervisor").to_owned())
 }
 
 fn inherit(fd: impl AsFd) -> anyhow::Result<String> {

@@ -7,6 +7,26 @@ use api::v1::{Lifecycle, ShutdownRequest, WatchStateRequest};
 use crate::instance::{Instance, PATIENCE, start, wait_until};
 
 #[tokio::test]
+async fn it_answers_at_once_and_stays_small() -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut instance = Instance::start().await?;
+    let mut states = instance.client.watch_state(WatchStateRequest {}).await?.into_inner();
+    states.message().await?.expect("a state");
+    println!("started to first answer, namespaces and client included: {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+    let begun = Instant::now();
+    instance.exec(&["true"], b"").await?;
+    println!("exec of true: {:.1} ms", begun.elapsed().as_secs_f64() * 1e3);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", instance.pid()))?;
+    let resident = status.lines().find(|line| line.starts_with("VmRSS")).expect("resident memory");
+    let threads = status.lines().find(|line| line.starts_with("Threads")).expect("threads");
+    println!("{resident}; {threads}");
+    let kib: u64 = resident.split_whitespace().nth(1).expect("number").parse()?;
+    // The debug build has some 15 MiB; what is shipped is measured by the size check.
+    assert!(kib < 32 << 10, "{resident}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_watcher_sees_the_state_at_once_and_then_what_changes() -> anyhow::Result<()> {
     let mut instance = Instance::start().await?;
     let mut states = instance.client.watch_state(WatchStateRequest {}).await?.into_inner();

@@ -99,7 +99,12 @@ async fn the_last_viewer_to_say_so_decides_the_size() -> anyhow::Result<()> {
     let (_, second, _) = instance.attach(AttachStart { terminal: alias.clone(), size, ..Default::default() }).await?;
     second.send(input("\n")).await?;
     shown(&mut answers, "33 99").await?;
-    let looking = AttachStart { terminal: alias, size: Some(TerminalSize { columns: 10, rows: 10, ..Default::default() }), read_only: true, ..Default::default() };
+    let looking = AttachStart {
+        terminal: alias,
+        size: Some(TerminalSize { columns: 10, rows: 10, ..Default::default() }),
+        read_only: true,
+        ..Default::default()
+    };
     let (_, mute, _) = instance.attach(looking).await?;
     mute.send(input("never typed\n")).await?;
     second.send(input("\n")).await?;

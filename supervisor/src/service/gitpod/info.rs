@@ -89,10 +89,7 @@ impl ControlService for Gitpod {
         absent("CreateSSHKeyPair")
     }
 
-    async fn create_debug_env(
-        &self,
-        _: Request<CreateDebugEnvRequest>,
-    ) -> Result<Response<CreateDebugEnvResponse>, Status> {
+    async fn create_debug_env(&self, _: Request<CreateDebugEnvRequest>) -> Result<Response<CreateDebugEnvResponse>, Status> {
         absent("CreateDebugEnv")
     }
 

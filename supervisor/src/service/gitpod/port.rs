@@ -55,10 +55,7 @@ impl PortService for Gitpod {
     }
 
     /// A port is exposed from the beginning; there is nothing that could have failed.
-    async fn retry_auto_expose(
-        &self,
-        _: Request<RetryAutoExposeRequest>,
-    ) -> Result<Response<RetryAutoExposeResponse>, Status> {
+    async fn retry_auto_expose(&self, _: Request<RetryAutoExposeRequest>) -> Result<Response<RetryAutoExposeResponse>, Status> {
         Ok(Response::new(RetryAutoExposeResponse {}))
     }
 }

@@ -36,10 +36,7 @@ impl StatusService for Gitpod {
         Ok(Response::new(IdeStatusResponse { ok: true, desktop: Some(Default::default()) }))
     }
 
-    async fn content_status(
-        &self,
-        request: Request<ContentStatusRequest>,
-    ) -> Result<Response<ContentStatusResponse>, Status> {
+    async fn content_status(&self, request: Request<ContentStatusRequest>) -> Result<Response<ContentStatusResponse>, Status> {
         if request.get_ref().wait {
             self.context.hub.wait_for(is_ready).await;
         }
@@ -53,18 +50,12 @@ impl StatusService for Gitpod {
         absent("BackupStatus")
     }
 
-    async fn ports_status(
-        &self,
-        request: Request<PortsStatusRequest>,
-    ) -> Result<Response<Self::PortsStatusStream>, Status> {
+    async fn ports_status(&self, request: Request<PortsStatusRequest>) -> Result<Response<Self::PortsStatusStream>, Status> {
         let answer = |state: &SupervisorState| PortsStatusResponse { ports: view::ports(state) };
         Ok(Response::new(self.observe(request.get_ref().observe, answer)))
     }
 
-    async fn tasks_status(
-        &self,
-        request: Request<TasksStatusRequest>,
-    ) -> Result<Response<Self::TasksStatusStream>, Status> {
+    async fn tasks_status(&self, request: Request<TasksStatusRequest>) -> Result<Response<Self::TasksStatusStream>, Status> {
         let config = self.context.config.clone();
         let expected = config.spec.tasks.len();
         // Known before they run, but not told before there is a list of them: clients take an empty one as "none".
@@ -73,10 +64,7 @@ impl StatusService for Gitpod {
         Ok(Response::new(self.observe(request.get_ref().observe, answer)))
     }
 
-    async fn resources_status(
-        &self,
-        _: Request<ResourcesStatuRequest>,
-    ) -> Result<Response<ResourcesStatusResponse>, Status> {
+    async fn resources_status(&self, _: Request<ResourcesStatuRequest>) -> Result<Response<ResourcesStatusResponse>, Status> {
         let before = usage::cpu_micros();
         tokio::time::sleep(SAMPLE).await;
         let micros = usage::cpu_micros().saturating_sub(before);

@@ -35,10 +35,7 @@ impl TerminalService for Gitpod {
         Ok(Response::new(OpenTerminalResponse { terminal: Some(message(&terminal)), starter_token }))
     }
 
-    async fn shutdown(
-        &self,
-        request: Request<ShutdownTerminalRequest>,
-    ) -> Result<Response<ShutdownTerminalResponse>, Status> {
+    async fn shutdown(&self, request: Request<ShutdownTerminalRequest>) -> Result<Response<ShutdownTerminalResponse>, Status> {
         let request = request.into_inner();
         let terminal = self.terminal(&request.alias)?;
         if request.force_success {
@@ -73,10 +70,7 @@ impl TerminalService for Gitpod {
         Ok(Response::new(WriteTerminalResponse { bytes_written: request.stdin.len() as u32 }))
     }
 
-    async fn set_size(
-        &self,
-        request: Request<SetTerminalSizeRequest>,
-    ) -> Result<Response<SetTerminalSizeResponse>, Status> {
+    async fn set_size(&self, request: Request<SetTerminalSizeRequest>) -> Result<Response<SetTerminalSizeResponse>, Status> {
         let request = request.into_inner();
         let terminal = self.terminal(&request.alias)?;
         let may = match request.priority {
@@ -91,10 +85,7 @@ impl TerminalService for Gitpod {
         Ok(Response::new(SetTerminalSizeResponse {}))
     }
 
-    async fn set_title(
-        &self,
-        request: Request<SetTerminalTitleRequest>,
-    ) -> Result<Response<SetTerminalTitleResponse>, Status> {
+    async fn set_title(&self, request: Request<SetTerminalTitleRequest>) -> Result<Response<SetTerminalTitleResponse>, Status> {
         let request = request.into_inner();
         self.terminal(&request.alias)?.set_title(&request.title);
         Ok(Response::new(SetTerminalTitleResponse {}))

@@ -75,12 +75,7 @@ fn task(task: &api::v1::TaskStatus, spec: Option<&TaskSpec>) -> TaskStatus {
         open_in: spec.map(|spec| spec.open_in.clone()).unwrap_or_default(),
         open_mode: spec.map(|spec| spec.open_mode.clone()).unwrap_or_default(),
     };
-    TaskStatus {
-        id: task.id.clone(),
-        state: state.into(),
-        terminal: task.terminal.clone(),
-        presentation: Some(presentation),
-    }
+    TaskStatus { id: task.id.clone(), state: state.into(), terminal: task.terminal.clone(), presentation: Some(presentation) }
 }
 
 #[cfg(test)]
