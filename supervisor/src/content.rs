@@ -80,8 +80,8 @@ async fn from_git(ctx: &Context, source: &GitSource) -> Result<ContentReady, Con
     };
     let (commit, branch) = worktree::state(&git, &directory).await;
     ready(ctx, &commit, &branch, !cloned.partial);
-    if cloned.partial {
-        complete_later(ctx, remote, subject(source), directory.clone());
+    if cloned.partial || (cloned.fresh && !source.remote.is_empty()) {
+        later(ctx, remote, subject(source), directory.clone(), cloned);
     }
     Ok(ContentReady { directory })
 }
@@ -89,7 +89,7 @@ async fn from_git(ctx: &Context, source: &GitSource) -> Result<ContentReady, Con
 /// A step that was nothing to do; what an earlier run left partial is gone on with.
 async fn found_ready(ctx: &Context, git: &Git<'_>, directory: &Path, source: &GitSource) -> Cloned {
     ctx.timeline.step("clone").hit();
-    Cloned { partial: source.partial && complete::is_partial(git, directory).await }
+    Cloned { partial: source.partial && complete::is_partial(git, directory).await, fresh: false }
 }
 
 async fn clone_into(git: &Git<'_>, plan: &Plan, place: &Place, source: &GitSource) -> Result<Cloned, ContentError> {
@@ -169,25 +169,39 @@ async fn identity(git: &Git<'_>, directory: &Path) -> Result<(), ContentError> {
     Ok(())
 }
 
-fn complete_later(ctx: &Context, remote: Option<Remote>, subject: String, directory: PathBuf) {
+/// What nobody has to wait for: which branch is origin's own, and the blobs that were left out.
+fn later(ctx: &Context, remote: Option<Remote>, subject: String, directory: PathBuf, cloned: Cloned) {
     let ctx = ctx.clone();
     tokio::spawn(async move {
         let git = Git::new(&ctx, remote.as_ref(), &subject);
-        let step = ctx.timeline.step("clone/complete");
-        let completed = tokio::select! {
-            completed = complete::run(&git, &directory) => completed,
-            () = ctx.draining.cancelled() => return,
-        };
-        match completed {
-            Ok(fetched) => {
-                step.detail(format!("{fetched} objects"));
-                drop(step);
-                ctx.hub.update(|state| state.content.get_or_insert_default().complete = true);
+        let work = async {
+            if cloned.fresh {
+                // A remote that does not say is no reason to fail.
+                let _ = git.run(Call::new("remote", &directory).low().args(["set-head", "origin", "--auto"])).await;
             }
-            // Git goes on fetching what it needs by itself; the next start tries again.
-            Err(error) => step.fail(error.to_string()),
+            if cloned.partial {
+                completed(&git, &directory).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = ctx.draining.cancelled() => {}
         }
     });
+}
+
+async fn completed(git: &Git<'_>, directory: &Path) {
+    let ctx = git.context();
+    let step = ctx.timeline.step("clone/complete");
+    match complete::run(git, directory).await {
+        Ok(fetched) => {
+            step.detail(format!("{fetched} objects"));
+            drop(step);
+            ctx.hub.update(|state| state.content.get_or_insert_default().complete = true);
+        }
+        // Git goes on fetching what it needs by itself; the next start tries again.
+        Err(error) => step.fail(error.to_string()),
+    }
 }
 
 fn place(ctx: &Context, source: &GitSource) -> Result<Place, ContentError> {

@@ -106,7 +106,8 @@ impl Fixture {
         // Objects and refs as they are: a push would look into what it sends.
         copy(&self.path().join(".git/objects"), &path.join("objects"))?;
         let refs = self.git(["for-each-ref", "--format=%(objectname) %(refname)"])?;
-        std::fs::write(path.join("packed-refs"), refs + "\n").context("write packed-refs")
+        let refs: String = refs.lines().map(|line| format!("{line}\n")).collect();
+        std::fs::write(path.join("packed-refs"), refs).context("write packed-refs")
     }
 
     /// A bundle of every ref.

@@ -15,6 +15,8 @@ use crate::timeline::StepGuard;
 pub struct Cloned {
     /// Blobs may be missing.
     pub partial: bool,
+    /// Just made, not found.
+    pub fresh: bool,
 }
 
 /// One clone.
@@ -42,7 +44,7 @@ impl Clone<'_> {
         if bundle.is_some() {
             changes::restore(self.git, self.directory).await?;
         }
-        Ok(Cloned { partial })
+        Ok(Cloned { partial, fresh: true })
     }
 
     async fn from_bundle(&self, bundle: &Bundle) -> Result<(), ContentError> {

@@ -173,7 +173,7 @@ impl<'a> Git<'a> {
     pub async fn run(&self, call: Call<'_>) -> Result<Output, ContentError> {
         let mut process = self.start(&call)?;
         let (stdout, stderr) = (process.stdout.take(), process.stderr.take());
-        let reading = async { tokio::try_join!(read_output(stdout), read_progress(stderr, call.progress)) };
+        let reading = async { tokio::try_join!(read_output(stdout), read_progress(stderr, call.progress, SILENCE)) };
         let (stdout, (progress, words)) = match reading.await {
             Ok(both) => both,
             Err(fault) => return Err(self.failed(&call, fault, "")),
@@ -262,12 +262,16 @@ async fn read_output(pipe: Option<pipe::Receiver>) -> Result<Vec<u8>, Fault> {
     if bytes.len() > STDOUT_MAX { Err(Fault::TooLarge) } else { Ok(bytes) }
 }
 
-async fn read_progress(pipe: Option<pipe::Receiver>, step: Option<&StepGuard>) -> Result<(Progress, String), Fault> {
+async fn read_progress(
+    pipe: Option<pipe::Receiver>,
+    step: Option<&StepGuard>,
+    silence: Duration,
+) -> Result<(Progress, String), Fault> {
     let mut reader = Reader::default();
     let Some(mut pipe) = pipe else { return Ok(reader.finish()) };
     let mut buffer = vec![0; 8 << 10];
     loop {
-        let read = tokio::time::timeout(SILENCE, pipe.read(&mut buffer)).await.map_err(|_| Fault::TimedOut)?;
+        let read = tokio::time::timeout(silence, pipe.read(&mut buffer)).await.map_err(|_| Fault::TimedOut)?;
         match read.map_err(|_| Fault::Other)? {
             0 => return Ok(reader.finish()),
             length => {
@@ -285,4 +289,26 @@ fn show(step: &StepGuard, progress: &Progress) {
     let Progress { stage, done, total, bytes } = progress;
     step.bytes(*bytes, 0);
     step.detail(if *total > 0 { format!("{stage}: {done} of {total}") } else { format!("{stage}: {done}") });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    #[tokio::test]
+    async fn a_remote_that_falls_silent_is_given_up() {
+        let (mut writer, reader) = pipe::pipe().expect("pipe");
+        writer.write_all(b"remote: hello\n").await.expect("write");
+        let given_up = read_progress(Some(reader), None, Duration::from_millis(20)).await;
+        assert_eq!(given_up.expect_err("silent"), Fault::TimedOut);
+    }
+
+    #[test]
+    fn the_lines_that_say_why_are_kept() {
+        let words = "Cloning\nremote: Denied by policy\nwarning: x\nfatal: unable to access\n";
+        assert_eq!(telling(words), ": remote: Denied by policy; fatal: unable to access");
+        assert_eq!(telling("odd\n"), ": odd");
+        assert_eq!(telling(""), "");
+    }
 }

@@ -14,8 +14,7 @@ pub async fn bring_in(git: &Git<'_>, directory: &Path, step: &StepGuard) -> Opti
     if let Some(why) = entries.iter().find_map(|(key, value)| objection(key, value)) {
         return Some(why);
     }
-    let update =
-        Call::new("submodule", directory).args(["update", "--init", "--recursive", "--progress"]).about("the submodules");
+    let update = Call::new("submodule", directory).args(["update", "--init", "--recursive", "--progress"]).about("a submodule");
     git.run(update.progress(step)).await.err().map(|error: ContentError| error.to_string())
 }
 

@@ -59,7 +59,7 @@ async fn neither_a_redirect_nor_a_submodule_takes_them_to_another_host() -> anyh
     ready(&mut cloned).await?;
     let state =
         cloned.until("submodules were tried", |s| s.timeline.iter().any(|t| t.name == "clone/submodules" && !t.error.is_empty()));
-    assert!(format!("{:?}", state.await?).contains("wants a login"));
+    assert!(format!("{:?}", state.await?).contains("a submodule wants a login"));
 
     let redirecting = HttpHost::serve(root.path(), Mode::Redirect(format!("http://{}", helper.address()))).await?;
     let mut redirected = instance(source(&fixture, &redirecting.url("usual.git"), "refs/heads/main")?, &redirecting).await?;

@@ -24,14 +24,19 @@ pub fn open_directory() -> anyhow::Result<tempfile::TempDir> {
 pub fn with_source(config: &mut SupervisorConfig, source: GitSource) {
     let home = PathBuf::from(&config.home);
     let directory = home.with_file_name("workspace").join("app").display().to_string();
-    if rustix::process::geteuid().is_root() {
-        (config.uid, config.gid, config.user) = (USER, USER, "dev".into());
-        std::os::unix::fs::chown(&home, Some(USER), Some(USER)).expect("hand over the home");
-    }
+    as_user(config);
     let spec = config.spec.get_or_insert_default();
     spec.content = Some(ContentSpec { initial: Some(content_spec::Initial::Git(source)) });
     spec.working_directory = directory.clone();
     spec.repository_directory = directory;
+}
+
+/// Makes the workspace user one without privilege.
+pub fn as_user(config: &mut SupervisorConfig) {
+    if rustix::process::geteuid().is_root() {
+        (config.uid, config.gid, config.user) = (USER, USER, "dev".into());
+        std::os::unix::fs::chown(&config.home, Some(USER), Some(USER)).expect("hand over the home");
+    }
 }
 
 /// Where its workspace is.
@@ -81,7 +86,7 @@ async fn hosted(mode: Mode) -> anyhow::Result<Hosted> {
 
 #[tokio::test]
 async fn a_branch_with_slashes_is_checked_out_and_follows_origin() -> anyhow::Result<()> {
-    let Hosted { fixture, host, .. } = hosted(Mode::Open).await?;
+    let Hosted { fixture, host, root: _root } = hosted(Mode::Open).await?;
     let source = source(&fixture, &host.url("usual.git"), "refs/heads/feature/with/slashes")?;
     let mut instance = start(source.clone()).await?;
     let content = ready(&mut instance).await?;
@@ -90,6 +95,10 @@ async fn a_branch_with_slashes_is_checked_out_and_follows_origin() -> anyhow::Re
     assert_eq!(git(&mut instance, "status --porcelain").await?, "");
     assert_eq!(git(&mut instance, "config remote.origin.url").await?, host.url("usual.git"));
     assert_eq!(git(&mut instance, "tag").await?, "v1.0");
+    let mut head = String::new();
+    while head != "origin/main" {
+        head = git(&mut instance, "rev-parse --abbrev-ref origin/HEAD").await.unwrap_or_default();
+    }
     let file = workspace(&instance).join("app/src/main.sh");
     assert_eq!(std::fs::read_to_string(&file)?, "echo two\n");
     if rustix::process::geteuid().is_root() {
@@ -104,7 +113,7 @@ async fn a_branch_with_slashes_is_checked_out_and_follows_origin() -> anyhow::Re
 
 #[tokio::test]
 async fn a_pull_request_a_tag_and_a_commit_are_where_the_source_says() -> anyhow::Result<()> {
-    let Hosted { fixture, host, .. } = hosted(Mode::Open).await?;
+    let Hosted { fixture, host, root: _root } = hosted(Mode::Open).await?;
     let parent = fixture.git(["rev-parse", "main~1"])?;
     for (full, branch) in [("refs/pull/7/head", "pr/7"), ("refs/tags/v1.0", ""), (parent.as_str(), "")] {
         let source = source(&fixture, &host.url("usual.git"), full)?;
@@ -122,7 +131,7 @@ async fn a_pull_request_a_tag_and_a_commit_are_where_the_source_says() -> anyhow
 
 #[tokio::test]
 async fn git_daemon_serves_as_well() -> anyhow::Result<()> {
-    let Hosted { fixture, root, .. } = hosted(Mode::Open).await?;
+    let Hosted { fixture, root, host: _host } = hosted(Mode::Open).await?;
     let daemon = GitDaemon::serve(root.path())?;
     let source = source(&fixture, &daemon.url("usual.git"), "refs/heads/main")?;
     let mut instance = start(source.clone()).await?;
@@ -132,12 +141,13 @@ async fn git_daemon_serves_as_well() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn blobs_that_a_partial_clone_left_out_come_behind() -> anyhow::Result<()> {
-    let Hosted { fixture, host, .. } = hosted(Mode::Open).await?;
+    let Hosted { fixture, host, root: _root } = hosted(Mode::Open).await?;
     let source = GitSource { partial: true, ..source(&fixture, &host.url("usual.git"), "refs/heads/main")? };
     let mut instance = start(source).await?;
     assert!(ready(&mut instance).await?.complete);
     let asked = host.seen().iter().filter(|seen| seen.path.ends_with("/git-upload-pack")).count();
-    assert!(asked > 4, "{asked} requests are those of a full clone");
+    // One for refs, one for objects; the checkout and what comes behind ask again.
+    assert!(asked > 2, "{asked} requests are those of a full clone");
     drop(host);
     // `main` does not need this blob; it is here all the same, without the host.
     assert_eq!(git(&mut instance, "show origin/feature/with/slashes:src/main.sh").await?, "echo two");
@@ -185,7 +195,7 @@ async fn uncommitted_changes_come_as_they_were_and_the_bundle_is_for_root_only()
 
 #[tokio::test]
 async fn a_clone_that_a_crash_left_half_is_made_again() -> anyhow::Result<()> {
-    let Hosted { fixture, host, .. } = hosted(Mode::Open).await?;
+    let Hosted { fixture, host, root: _root } = hosted(Mode::Open).await?;
     let source = source(&fixture, &host.url("usual.git"), "refs/heads/main")?;
     let mut instance = Instance::with(|config| {
         with_source(config, source);
@@ -202,12 +212,13 @@ async fn a_clone_that_a_crash_left_half_is_made_again() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn content_that_is_there_is_not_fetched_again() -> anyhow::Result<()> {
-    let Hosted { fixture, host, .. } = hosted(Mode::Open).await?;
+    let Hosted { fixture, host, root: _root } = hosted(Mode::Open).await?;
     let source = source(&fixture, &host.url("usual.git"), "refs/heads/main")?;
     let mut first = start(source.clone()).await?;
     ready(&mut first).await?;
     git(&mut first, "checkout --quiet -b mine").await?;
-    let (kept, before) = (workspace(&first), host.seen().len());
+    let kept = workspace(&first);
+    drop(host);
     let mut second = Instance::with(|config| {
         with_source(config, source.clone());
         config.content_ready = true;
@@ -216,7 +227,9 @@ async fn content_that_is_there_is_not_fetched_again() -> anyhow::Result<()> {
     .await?;
     let content = ready(&mut second).await?;
     assert_eq!((content.commit, content.branch.as_str()), (source.commit, "mine"));
-    assert_eq!(host.seen().len(), before, "nobody was asked");
+    let state =
+        second.until("the step has ended", |s| s.timeline.iter().any(|t| t.name == "clone" && t.ended_unix_us > 0)).await?;
+    assert!(state.timeline.iter().any(|step| step.name == "clone" && step.hit));
     Ok(())
 }
 
@@ -263,7 +276,7 @@ async fn what_goes_wrong_is_named_and_leaves_a_workspace_that_runs() -> anyhow::
 
 #[tokio::test]
 async fn an_image_without_git_is_told_from_a_repository_without_answer() -> anyhow::Result<()> {
-    let Hosted { fixture, host, .. } = hosted(Mode::Open).await?;
+    let Hosted { fixture, host, root: _root } = hosted(Mode::Open).await?;
     let source = source(&fixture, &host.url("usual.git"), "refs/heads/main")?;
     let mut instance = Instance::with(|config| {
         with_source(config, source);

@@ -2,8 +2,11 @@
 
 use api::v1::task_status::State;
 use api::v1::*;
+use tokio::sync::mpsc;
+use tonic::Streaming;
 
 use crate::instance::Instance;
+use crate::repository::as_user;
 
 fn task(id: &str, init: &str, command: &str) -> TaskSpec {
     TaskSpec { id: id.into(), init: init.into(), command: command.into(), ..Default::default() }
@@ -13,6 +16,7 @@ async fn instance(tasks: Vec<TaskSpec>, change: impl FnOnce(&mut SupervisorConfi
     Instance::with(|config| {
         config.spec.get_or_insert_default().tasks = tasks;
         config.run_init = true;
+        as_user(config);
         change(config);
     })
     .await
@@ -47,12 +51,17 @@ fn results(state: &SupervisorState, id: &str) -> Vec<(String, i32)> {
     task.stages.iter().map(|s| (s.stage.clone(), s.exit_code)).collect()
 }
 
-async fn type_into(instance: &mut Instance, id: &str, text: &str) -> anyhow::Result<()> {
+/// Types into the terminal of a task. What is typed arrives while the answer is kept.
+async fn type_into(
+    instance: &mut Instance,
+    id: &str,
+    text: &str,
+) -> anyhow::Result<(mpsc::Sender<AttachRequest>, Streaming<AttachResponse>)> {
     let state = instance.until("it has a terminal", |s| s.tasks.iter().any(|t| t.id == id && !t.terminal.is_empty())).await?;
     let terminal = state.tasks.iter().find(|t| t.id == id).expect("the task").terminal.clone();
-    let (_, asks, _answers) = instance.attach(AttachStart { terminal, ..Default::default() }).await?;
+    let (_, asks, answers) = instance.attach(AttachStart { terminal, ..Default::default() }).await?;
     asks.send(AttachRequest { message: Some(attach_request::Message::Input(text.as_bytes().to_vec().into())) }).await?;
-    Ok(())
+    Ok((asks, answers))
 }
 
 #[tokio::test]
@@ -69,7 +78,7 @@ async fn command_sees_what_init_exported_and_sourced_and_a_failing_line_goes_on(
     assert!(state.content.unwrap_or_default().init_done);
     let steps: Vec<_> = state.timeline.iter().filter(|s| s.name.starts_with("task/0/")).map(|s| s.error.as_str()).collect();
     assert_eq!(steps, ["", "exit status 1", ""]);
-    type_into(&mut instance, "0", "greet shell; echo $WORD in ${PWD##*/} again\n").await?;
+    let _typing = type_into(&mut instance, "0", "greet shell; echo $WORD in ${PWD##*/} again\n").await?;
     let said = says(&mut instance, "0", "exported in sub again").await?;
     assert!(said.contains("hi from shell"), "{said}");
     Ok(())
@@ -91,7 +100,7 @@ async fn init_is_done_only_when_every_task_has_done_its_own() -> anyhow::Result<
     let mut instance = instance(tasks, |_| {}).await?;
     let state = instance.until("the first is done", |state| in_shell(state, "0")).await?;
     assert!(!state.content.unwrap_or_default().init_done, "the second waits");
-    type_into(&mut instance, "1", "words\n").await?;
+    let _typing = type_into(&mut instance, "1", "words\n").await?;
     let state = instance.until("all is done", |state| state.content.as_ref().is_some_and(|c| c.init_done)).await?;
     assert_eq!(results(&state, "1")[0], ("init".to_owned(), 0));
     assert!(says(&mut instance, "1", "after").await?.contains("got words"));
@@ -103,15 +112,15 @@ async fn an_exit_an_interrupt_and_a_strict_script_leave_a_shell_all_the_same() -
     let tasks = vec![
         task("0", "exit 7", "echo never"),
         task("1", "set -e\nfalse\necho never", ""),
-        task("2", "", "echo up; sleep 1000; echo never"),
+        task("2", "", "sh -c 'echo up; exec sleep 1000'; echo never"),
     ];
     let mut instance = instance(tasks, |_| {}).await?;
     says(&mut instance, "2", "up").await?;
-    type_into(&mut instance, "2", "\u{3}").await?;
+    let _typing = type_into(&mut instance, "2", "\u{3}").await?;
     for (id, stage, code) in [("0", "init", 7), ("1", "init", 1), ("2", "command", 130)] {
         let state = instance.until("its shell is there", |state| in_shell(state, id)).await?;
         assert_eq!(results(&state, id), [(stage.to_owned(), code)], "task {id}");
-        type_into(&mut instance, id, "echo still $((40 + 2))\n").await?;
+        let _typing = type_into(&mut instance, id, "echo still $((40 + 2))\n").await?;
         assert!(!says(&mut instance, id, "still 42").await?.contains("never\r\n"));
     }
     Ok(())
@@ -161,7 +170,7 @@ async fn an_image_without_bash_runs_tasks_with_sh() -> anyhow::Result<()> {
     says(&mut instance, "0", "A is 1").await?;
     let state = instance.until("the shell is there", |state| in_shell(state, "0")).await?;
     assert_eq!(results(&state, "0"), [("init".to_owned(), 1), ("command".to_owned(), 0)]);
-    type_into(&mut instance, "0", "echo B$A\n").await?;
+    let _typing = type_into(&mut instance, "0", "echo B$A\n").await?;
     says(&mut instance, "0", "B1").await?;
     Ok(())
 }
@@ -174,5 +183,16 @@ async fn a_task_has_its_variables_its_name_and_its_history() -> anyhow::Result<(
     says(&mut instance, "0", "a b 'c' \"d\" .bash_history_task_0").await?;
     let state = instance.until("both run", |s| s.tasks.iter().all(|t| t.stage == "shell")).await?;
     assert_eq!(state.tasks.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["Server", "Task 2"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_prebuild_runs_its_own_stages_and_ends() -> anyhow::Result<()> {
+    let stages = TaskSpec { before: "echo b".into(), prebuild: "echo p; false".into(), ..task("0", "echo i", "echo c") };
+    let mut instance = instance(vec![stages], |config| config.spec.get_or_insert_default().set_kind(Kind::Prebuild)).await?;
+    let closed = |s: &SupervisorState| s.tasks.iter().all(|t| t.state() == State::Closed) && !s.tasks.is_empty();
+    let state = instance.until("it has ended", closed).await?;
+    let expected = [("before", 0), ("init", 0), ("prebuild", 1)].map(|(stage, code)| (stage.to_owned(), code));
+    assert_eq!(results(&state, "0"), expected);
     Ok(())
 }
