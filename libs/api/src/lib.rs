@@ -6,6 +6,9 @@ pub mod dial;
 
 pub use prost_types;
 
+/// Every .proto file here, as a `FileDescriptorSet`: for checks over all services and methods.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// The API of Crannog itself: `proto/crannog/v1`.
 #[allow(missing_docs, clippy::all)]
 pub mod v1 {
