@@ -17,6 +17,7 @@ use crate::content_layer::NodeLocalContent;
 use crate::dial::DialServer;
 use crate::error::NodeError;
 use crate::heartbeat;
+use crate::images::NodeImages;
 use crate::instances::Instances;
 use crate::layout::Layout;
 use crate::ledger::Ledger;
@@ -63,31 +64,6 @@ pub async fn bind(config: &Config) -> Result<Bound, NodeError> {
     assemble(config, layout, store, parts).await
 }
 
-/// The machine itself is the only image.
-struct HostOnly;
-
-#[tonic::async_trait]
-impl Images for HostOnly {
-    async fn prepare(&self, reference: &str, _progress: crate::ports::Progress) -> Result<crate::ports::PreparedImage, NodeError> {
-        if reference != "host" {
-            let text = format!("this node cannot pull {reference}");
-            return Err(NodeError::refused(domain::class::Class::Unimplemented, "NoRegistries", text, "use --image host"));
-        }
-        Ok(crate::ports::PreparedImage {
-            reference: reference.into(),
-            digest: String::new(),
-            root: "/".into(),
-            config: Default::default(),
-            hit: true,
-            bytes: 0,
-        })
-    }
-
-    async fn collect(&self, _used: &[String]) -> Result<u64, NodeError> {
-        Ok(0)
-    }
-}
-
 /// Opens what the node needs, with parts that are given.
 pub async fn bind_with(config: &Config, parts: Parts) -> Result<Bound, NodeError> {
     let layout = Layout::open(&config.node_dir())?;
@@ -104,7 +80,7 @@ async fn real_parts(config: &Config, layout: &Layout) -> Result<Parts, NodeError
     let mut network = NetworkSettings::below(layout.root().join("netns"));
     network.range = config.network_range()?;
     Ok(Parts {
-        images: Arc::new(HostOnly),
+        images: Arc::new(NodeImages::open(&layout.root().join("images"), &config.insecure_registries)?),
         networks: Arc::new(VethNetworks::open(network).await?),
         sandboxes: Arc::new(Sandboxer::new(sandbox)?),
     })

@@ -53,9 +53,7 @@ impl Ledger {
 
     /// Everybody who owns a range.
     pub fn owners(&self) -> Result<Vec<String>, NodeError> {
-        self.store.ranges("read the id ranges", |table| {
-            table.iter()?.map(|row| Ok(row?.1.value().to_owned())).collect()
-        })
+        self.store.owners_of_ranges()
     }
 }
 

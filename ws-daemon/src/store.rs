@@ -152,6 +152,14 @@ impl Store {
         self.write(doing, |transaction| change(&mut transaction.open_table(RANGES)?))
     }
 
+    /// Everybody who has an id range.
+    pub(crate) fn owners_of_ranges(&self) -> Result<Vec<String>, NodeError> {
+        self.read("read the id ranges", |transaction| {
+            let table = transaction.open_table(RANGES)?;
+            table.iter()?.map(|row| Ok(row?.1.value().to_owned())).collect()
+        })
+    }
+
     fn read<T>(&self, doing: &str, query: impl FnOnce(&redb::ReadTransaction) -> anyhow::Result<T>) -> Result<T, NodeError> {
         let run = || query(&self.database.begin_read()?);
         run().map_err(|source| NodeError::Inside { doing: doing.into(), source })

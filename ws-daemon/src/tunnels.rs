@@ -98,14 +98,15 @@ fn failed(error: &NodeError) -> TunnelFrame {
 }
 
 /// Passes bytes both ways until both sides have said that they have no more, or one of them is gone.
-async fn splice(target: Box<dyn Bytes>, up: mpsc::Sender<TunnelFrame>, down: Streaming<TunnelFrame>) -> Result<(), NodeError> {
+async fn splice(target: Box<dyn Bytes>, up: mpsc::Sender<TunnelFrame>, mut down: Streaming<TunnelFrame>) -> Result<(), NodeError> {
     let (read, write) = tokio::io::split(target);
     let upwards = async {
         let end = send_all(read, &up).await;
         let _ = up.send(end).await;
         Ok(())
     };
-    let both = async { tokio::try_join!(upwards, receive_all(write, down)) };
+    // `down` is kept to the end: to drop it is to cancel the whole call, not to close half of it.
+    let both = async { tokio::try_join!(upwards, receive_all(write, &mut down)) };
     // The orchestrator went away: nobody reads what the target still has to say.
     tokio::select! {
         result = both => result.map(drop),
@@ -130,7 +131,7 @@ async fn send_all(mut read: impl AsyncRead + Unpin, up: &mpsc::Sender<TunnelFram
     }
 }
 
-async fn receive_all(mut write: impl AsyncWrite + Unpin, mut down: Streaming<TunnelFrame>) -> Result<(), NodeError> {
+async fn receive_all(mut write: impl AsyncWrite + Unpin, down: &mut Streaming<TunnelFrame>) -> Result<(), NodeError> {
     let doing = "write to the target of a tunnel";
     loop {
         let frame = down.message().await.map_err(|status| orchestrator::refused("read a tunnel", &status))?;

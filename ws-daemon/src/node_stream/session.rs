@@ -32,8 +32,10 @@ impl Outbox {
         self.unacked = self.unacked.split_off(&sequence.saturating_add(1));
     }
 
-    /// What to send again, with its old numbers, to one who goes on with the session.
-    pub fn again(&self) -> Vec<NodeMessage> {
+    /// What to send again, with its old numbers, to one who goes on with the session. An inventory is not: a new one
+    /// follows.
+    pub fn again(&mut self) -> Vec<NodeMessage> {
+        self.unacked.retain(|_, message| !matches!(message, Message::Inventory(_)));
         let numbered = |(sequence, message): (&u64, &Message)| NodeMessage { sequence: *sequence, ack: 0, message: Some(message.clone()) };
         self.unacked.iter().map(numbered).collect()
     }
