@@ -47,6 +47,11 @@ impl Cgroups {
         Cgroup { path: self.parent.join(id), hierarchies: self.hierarchies.clone() }
     }
 
+    /// The groups at an OCI `cgroupsPath`.
+    pub fn at(path: &Path) -> io::Result<Cgroup> {
+        Ok(Cgroup { path: path.to_owned(), hierarchies: hierarchy::mounted()? })
+    }
+
     /// Ids for which a group exists in any hierarchy.
     pub fn ids(&self) -> io::Result<Vec<String>> {
         let mut ids = Vec::new();
@@ -85,6 +90,14 @@ impl Cgroup {
             limits::write(hierarchy, &hierarchy.directory(&self.path), wanted)?;
         }
         Ok(())
+    }
+
+    /// Moves the calling process into it. Fails where it is gone, as it is when somebody has removed the instance.
+    pub fn join(&self) -> io::Result<()> {
+        self.directories().try_for_each(|directory| {
+            let mut processes = fs::OpenOptions::new().write(true).open(directory.join("cgroup.procs"))?;
+            io::Write::write_all(&mut processes, b"0")
+        })
     }
 
     /// Whether it exists anywhere.

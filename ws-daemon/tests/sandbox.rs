@@ -10,8 +10,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ws_daemon::ports::{
     IdRange, ImageSettings, InstanceNetwork, PreparedImage, Running, SandboxSpec, Sandboxes as _, WorkspaceUser, WritableLayer,
@@ -37,6 +37,8 @@ struct Node {
     config: SandboxConfig,
     network: Child,
     spec: SandboxSpec,
+    /// What lives as long as the node.
+    others: Vec<tempfile::TempDir>,
 }
 
 impl Node {
@@ -51,7 +53,7 @@ impl Node {
         let network = Command::new("unshare").args(["-n", "sleep", "1000"]).stdin(Stdio::null()).spawn().expect("unshare");
         let spec = spec(directory.path(), image, number, network.id());
         fs::create_dir_all(data.join("instances").join(&spec.id).join("logs")).expect("logs");
-        Self { directory, sandboxer, config, network, spec }
+        Self { directory, sandboxer, config, network, spec, others: Vec::new() }
     }
 
     fn host() -> Self {
@@ -420,4 +422,208 @@ async fn another_daemon_finds_the_container_and_takes_it_away() {
     other.remove(&node.spec.id).await.expect("remove");
     let state = fs::read_to_string(format!("/proc/{}/stat", running.pid)).unwrap_or_default();
     assert!(state.is_empty() || state.contains(") Z "), "{state}");
+}
+
+/// A small image: busybox and an `/etc/passwd`; what a test adds to it.
+fn busybox(directory: &Path) -> Option<PathBuf> {
+    let program = ["/bin/busybox", "/usr/bin/busybox"].iter().map(Path::new).find(|path| path.exists());
+    let Some(program) = program else {
+        println!("skipped: no busybox here; `apt-get install busybox-static` brings it");
+        return None;
+    };
+    let root = directory.join("image");
+    for name in ["bin", "etc", "proc", "usr/bin", "sbin", "tmp"] {
+        fs::create_dir_all(root.join(name)).expect("directory");
+    }
+    fs::copy(program, root.join("bin/busybox")).expect("busybox");
+    let installed = Command::new("chroot").arg(&root).args(["/bin/busybox", "--install", "-s", "/bin"]).status();
+    assert!(installed.expect("chroot").success());
+    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").expect("passwd");
+    fs::write(root.join("etc/group"), "root:x:0:\n").expect("group");
+    Some(root)
+}
+
+fn with_busybox() -> Option<Node> {
+    let directory = tempfile::tempdir().expect("directory");
+    let image = busybox(directory.path())?;
+    let mut node = Node::new(image);
+    node.others.push(directory);
+    Some(node)
+}
+
+#[tokio::test]
+async fn an_image_with_nothing_but_a_shell_gets_a_user_sudo_and_a_workspace() {
+    if !can_run() {
+        return;
+    }
+    let Some(node) = with_busybox() else { return };
+    let user = node.prepare().await;
+    assert_eq!((user.name.as_str(), user.uid, user.shell.as_str()), ("crannog", 1000, "/bin/sh"));
+    node.start().await;
+    assert_eq!(node.user(&user, "id -un; stat -c %U /workspace ~; sudo id -u").0, "crannog\ncrannog\ncrannog\n0");
+    assert_ne!(node.run(0, 0, "touch /bin/new && rm /bin/wget && false").1, 0);
+    assert!(node.spec.image.root.join("bin/wget").symlink_metadata().is_ok(), "the image is never written");
+    assert_eq!(
+        node.root("ls /dev | grep -v core | tr '\\n' ' '"),
+        "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
+    );
+    node.remove().await;
+}
+
+#[tokio::test]
+async fn the_images_own_user_is_the_workspaces_user() {
+    if !can_run() {
+        return;
+    }
+    let Some(mut node) = with_busybox() else { return };
+    let etc = node.spec.image.root.join("etc");
+    fs::write(etc.join("passwd"), "root:x:0:0::/root:/bin/sh\nnode:x:1234:1234::/home/node:/bin/ash\n").expect("passwd");
+    node.spec.image.config.user = "node".into();
+    let user = node.prepare().await;
+    assert_eq!((user.name.as_str(), user.uid, user.shell.as_str(), user.home.as_str()), ("node", 1234, "/bin/ash", "/home/node"));
+    node.spec.image.config.user = "no-such-user".into();
+    let error = node.sandboxer.prepare(&node.spec).await.expect_err("refused");
+    assert!(error.to_string().contains("no-such-user"), "{error}");
+    node.remove().await;
+}
+
+#[tokio::test]
+async fn an_image_without_a_shell_is_refused_with_a_hint() {
+    use domain::class::{Class, Classify as _};
+    if !can_run() {
+        return;
+    }
+    let image = tempfile::tempdir().expect("image");
+    let node = Node::new(image.path().to_owned());
+    let error = node.sandboxer.prepare(&node.spec).await.expect_err("refused");
+    assert_eq!((error.class(), error.reason()), (Class::FailedPrecondition, "ImageWithoutShell"));
+    assert!(error.hint().is_some());
+    node.remove().await;
+}
+
+/// TM-05: an image in which something leads elsewhere makes no file outside of the root and no container.
+#[tokio::test]
+async fn tm_05_a_hostile_image_harms_nobody_but_itself() {
+    if !can_run() {
+        return;
+    }
+    let outside = tempfile::tempdir().expect("outside");
+    let marker = outside.path().join("marker");
+    fs::write(&marker, "untouched").expect("marker");
+    for (hostile, target) in [
+        ("etc/passwd", &marker),
+        ("etc/group", &marker),
+        ("etc/resolv.conf", &marker),
+        ("home", &outside.path().to_owned()),
+        ("workspace", &outside.path().to_owned()),
+        ("usr/local", &outside.path().to_owned()),
+        ("proc", &PathBuf::from("/etc")),
+        ("sys", &outside.path().to_owned()),
+        ("dev", &outside.path().to_owned()),
+        (".crannog", &outside.path().to_owned()),
+        ("etc", &outside.path().to_owned()),
+    ] {
+        let Some(node) = with_busybox() else { return };
+        let path = node.spec.image.root.join(hostile);
+        let _ = fs::remove_dir_all(&path);
+        let _ = fs::remove_file(&path);
+        std::os::unix::fs::symlink(target, &path).expect("link");
+        if node.sandboxer.prepare(&node.spec).await.is_ok() {
+            let socket = node.socket();
+            let _ = fs::remove_file(&socket);
+            let listener = UnixListener::bind(&socket).expect("listen");
+            if node.sandboxer.start(&node.spec, listener.into(), b"").await.is_ok() {
+                assert_eq!(node.root("stat -f -c %T /proc; test -d /dev/pts && echo dev"), "proc\ndev", "{hostile}");
+            }
+        }
+        node.remove().await;
+        assert_eq!(fs::read_to_string(&marker).expect("marker"), "untouched", "{hostile}");
+        assert_eq!(fs::read_dir(outside.path()).expect("outside").count(), 1, "{hostile}");
+    }
+}
+
+/// The helper is killed a little later each time; whatever it had done, `remove` leaves nothing and a start works again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_killed_at_any_moment_leaves_nothing_behind() {
+    if !can_run() {
+        return;
+    }
+    let Some(node) = with_busybox() else { return };
+    node.prepare().await;
+    let before = mounts();
+    let mut killed = 0;
+    for moment in 0..32_u64 {
+        let (id, done) = (node.spec.id.clone(), Arc::new(AtomicBool::new(false)));
+        let over = Arc::clone(&done);
+        let assassin = std::thread::spawn(move || kill_helper(&id, std::time::Duration::from_micros(moment * 500), &over));
+        let _ = fs::remove_file(node.socket());
+        let listener = UnixListener::bind(node.socket()).expect("listen");
+        let started = node.sandboxer.start(&node.spec, listener.into(), b"").await;
+        done.store(true, Ordering::Relaxed);
+        assassin.join().expect("join");
+        killed += usize::from(started.is_err());
+        // Every other time without `remove`: `start` itself has to clear the way.
+        if moment % 2 == 0 {
+            node.remove().await;
+            assert_eq!(node.sandboxer.list().await.expect("list"), Vec::<String>::new(), "moment {moment}");
+        }
+    }
+    println!("{killed} of 32 starts were hit");
+    assert!(killed > 0);
+    assert_eq!(mounts(), before);
+    node.start().await;
+    assert_eq!(node.root("echo well"), "well");
+    node.remove().await;
+}
+
+/// Waits for the helper that works for `id`, then for `delay`, and kills it.
+fn kill_helper(id: &str, delay: std::time::Duration, over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        let Some(pid) = helper_of(id) else { continue };
+        let at = std::time::Instant::now() + delay;
+        while std::time::Instant::now() < at {
+            std::hint::spin_loop();
+        }
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        return;
+    }
+}
+
+/// Looks among the children of this process only, to be quick.
+fn helper_of(id: &str) -> Option<i32> {
+    let threads = fs::read_dir("/proc/self/task").ok()?.flatten();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let pids: Vec<i32> =
+        children.flat_map(|text| text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect();
+    pids.into_iter().find(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        line.contains("oci-runtime-helper") && line.contains(id)
+    })
+}
+
+#[tokio::test]
+async fn a_runtime_on_the_command_line_makes_the_same_container() {
+    if !can_run() {
+        return;
+    }
+    let Some(runc) =
+        ["/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc"].iter().map(PathBuf::from).find(|path| path.exists())
+    else {
+        println!("skipped: no runc here; `apt-get install runc` brings it");
+        return;
+    };
+    let Some(mut node) = with_busybox() else { return };
+    node.config.runtime = Some(runc);
+    node.sandboxer = Sandboxer::new(node.config.clone()).expect("sandboxer");
+    node.prepare().await;
+    node.start().await;
+    let base = node.spec.layer.range.base;
+    assert_eq!(
+        node.root("tr -s ' ' < /proc/self/uid_map; hostname; grep ^Seccomp: /proc/1/status | tr -s '\t' ' '"),
+        format!(" 0 {base} 65536\ntest-workspace\nSeccomp: 2")
+    );
+    node.sandboxer.kill(&node.spec.id, 15).await.expect("signal");
+    node.remove().await;
+    assert_eq!(node.sandboxer.list().await.expect("list"), Vec::<String>::new());
 }

@@ -1,12 +1,12 @@
 //! The embedded runtime, seen from the daemon: it starts the helper and waits for its answer.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, MemfdFlags, memfd_create};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::helper::WORD;
@@ -40,17 +40,23 @@ impl Helper {
         Ok(Self { binary })
     }
 
-    /// Starts the helper and waits until it has ended.
+    /// Starts the helper and waits until it has ended. It answers in a memory file, not through a pipe: where it is killed,
+    /// half-made processes of the container would hold the pipe open for ever.
     pub(super) fn run(&self, words: &[&std::ffi::OsStr], descriptors: Vec<(OwnedFd, i32)>) -> io::Result<Result<(), String>> {
         let mut command = Command::new(format!("/proc/self/fd/{}", self.binary.as_raw_fd()));
-        command.arg(WORD).args(words).env_clear().stdin(Stdio::null()).stderr(Stdio::null()).current_dir("/");
+        let mut answer = fs::File::from(memfd_create("crannog-answer", MemfdFlags::CLOEXEC)?);
+        command.arg(WORD).args(words).env_clear().current_dir("/");
+        command.stdin(Stdio::null()).stdout(answer.try_clone()?).stderr(Stdio::null());
         sys::inherit::at(&mut command, descriptors)?;
-        let output = command.output()?;
-        if output.status.success() {
+        let status = command.status()?;
+        if status.success() {
             return Ok(Ok(()));
         }
-        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        Ok(Err(if said.is_empty() { format!("the runtime helper ended with {}", output.status) } else { said }))
+        let mut said = Vec::new();
+        answer.rewind()?;
+        answer.read_to_end(&mut said)?;
+        let said = String::from_utf8_lossy(&said).trim().to_owned();
+        Ok(Err(if said.is_empty() { format!("the runtime helper ended with {status}") } else { said }))
     }
 }
 

@@ -24,6 +24,7 @@ use oci_spec::runtime::{Capability, LinuxNamespaceType, Mount, PosixRlimitType, 
 
 use super::executor::{Confined, NEEDED};
 use super::stage::Stage;
+use crate::cgroup::Cgroups;
 
 /// The hidden word.
 pub const WORD: &str = "oci-runtime-helper";
@@ -115,8 +116,11 @@ fn external(states: &Path, id: &str, bundle: &Path, program: &Path) -> anyhow::R
     Err(error).with_context(|| format!("execute {}", program.display()))
 }
 
-/// Enters the network namespace, sets the stage, and points the specification at it.
+/// Joins the control groups, enters the network namespace, sets the stage, and points the specification at it.
 fn stage(spec: &mut Spec, states: &Path, bundle: &Path) -> anyhow::Result<PathBuf> {
+    // First of all: whatever is forked from here on can be found and killed by the group, whoever dies when.
+    let group = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone()).context("the bundle has no cgroupsPath")?;
+    Cgroups::at(&group).and_then(|group| group.join()).context("join the control groups")?;
     enter_network(spec)?;
     let mounts = spec.mounts().clone().unwrap_or_default();
     let mut in_use: Vec<&Path> = vec![states, bundle];
