@@ -17,7 +17,7 @@ fn said(parsed: &Parsed) -> Vec<String> {
 fn every_key_in_every_form_is_taken() {
     let Parsed { config, problems } = fixture("everything.yml");
     let messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(messages, ["3:3: images cannot be built from a file yet; the default image is used"]);
+    assert_eq!(messages, ["3:3: images are not built yet; start with `--image host`, or name an image that is built"]);
     let file = Image::File { file: ".gitpod.Dockerfile".into(), context: Some("docker".into()) };
     assert_eq!(config.image, Some(file));
     let pairs = |pairs: &[(&str, &str)]| -> Vec<_> {

@@ -70,7 +70,7 @@ fn image(node: &Node, reader: &mut Reader) -> Option<Image> {
         }
     }
     let message = match file {
-        Some(_) => "images cannot be built from a file yet; the default image is used",
+        Some(_) => "images are not built yet; start with `--image host`, or name an image that is built",
         None => "`image` has no `file`; it is left out",
     };
     reader.warn(&node.referenced, message);
