@@ -11,6 +11,7 @@ use api::v1::node_service_server::NodeServiceServer;
 use api::v1::workspace_service_server::WorkspaceServiceServer;
 use daemon_kit::admin::Admin;
 use daemon_kit::data_dir::DataDir;
+use daemon_kit::logs::LogControl;
 use daemon_kit::readiness::Readiness;
 use domain::class::{Class, Classify};
 use futures::FutureExt as _;
@@ -21,6 +22,7 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::auth::AuthLayer;
 use crate::config::Config;
+use crate::error::WorkspaceError;
 use crate::nodes::{Nodes, SharedNodes};
 use crate::ports::{Clock, SystemClock};
 use crate::routes::Routes;
@@ -40,8 +42,14 @@ const FORMAT: u32 = 1;
 /// How long streams may go on after the daemon was asked to end.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// How often unused sources are looked for.
-const COLLECT_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How often the gauges are set.
+const MEASURE_EVERY: Duration = Duration::from_secs(10);
+
+/// How often what nobody needs is looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// A client repeats a request within minutes, not weeks.
+const REQUESTS_KEPT_MS: i64 = 14 * 24 * 60 * 60 * 1000;
 
 /// The configuration cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +108,7 @@ pub struct Bound {
     config: Config,
     parts: Parts,
     readiness: Readiness,
+    logs: Option<LogControl>,
     _data: DataDir,
 }
 
@@ -134,7 +143,7 @@ pub async fn bind_with(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result
         text => Some(listen(text.parse().with_context(|| format!("the setting `admin`: {text:?} is not an address"))?).await?),
     };
     drop(hold);
-    Ok(Bound { listener, admin, address, tokens, config: config.clone(), parts, readiness, _data: data })
+    Ok(Bound { listener, admin, address, tokens, config: config.clone(), parts, readiness, logs: None, _data: data })
 }
 
 fn check(config: &Config) -> Result<(), BindError> {
@@ -176,6 +185,13 @@ impl Bound {
         &self.tokens
     }
 
+    /// Lets the admin port change the log level.
+    #[must_use]
+    pub fn with_logs(mut self, logs: LogControl) -> Self {
+        self.logs = Some(logs);
+        self
+    }
+
     /// Who holds it back from being ready.
     pub fn readiness(&self) -> &Readiness {
         &self.readiness
@@ -183,15 +199,16 @@ impl Bound {
 
     /// Serves until `shutdown`; then streams end and the store is closed.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-        let Self { listener, admin, tokens, config, parts, readiness, _data, .. } = self;
+        let Self { listener, admin, tokens, config, parts, readiness, logs, _data, .. } = self;
         crate::metrics::describe();
         let mut background = JoinSet::new();
         parts.workspaces.resume().await;
         background.spawn(parts.workspaces.clone().keep_time());
-        background.spawn(sweep(parts.workspaces.clone(), parts.sources.clone(), parts.nodes.clone(), parts.clock.clone()));
+        background.spawn(measure(parts.workspaces.clone(), parts.nodes.clone(), parts.clock.clone()));
+        background.spawn(sweep(parts.workspaces.clone(), parts.sources.clone(), parts.store.clone(), parts.clock.clone()));
         if let Some(listener) = admin {
             let shown =
-                Admin { readiness, recorder: daemon_kit::metrics::install(), config: serde_json::to_value(&config)?, logs: None };
+                Admin { readiness, recorder: daemon_kit::metrics::install(), config: serde_json::to_value(&config)?, logs };
             background.spawn(daemon_kit::admin::serve(listener, shown, std::future::pending()).map(|_| ()));
         }
         let (ending, ended) = tokio::sync::oneshot::channel::<()>();
@@ -255,15 +272,30 @@ fn identity(config: &Config) -> anyhow::Result<Identity> {
     Ok(Identity::from_pem(read(&config.tls_certificate)?, read(&config.tls_key)?))
 }
 
-/// Removes uploads that nobody needs, and keeps the gauges up to date.
-async fn sweep(workspaces: SharedWorkspaces, sources: Sources, nodes: SharedNodes, clock: Arc<dyn Clock>) {
+/// Keeps the gauges up to date.
+async fn measure(workspaces: SharedWorkspaces, nodes: SharedNodes, clock: Arc<dyn Clock>) {
     loop {
-        clock.sleep(COLLECT_EVERY).await;
         crate::metrics::record(workspaces.hub(), &nodes);
-        match sources.collect(&workspaces.used_sources(), clock.now()).await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, "uploaded sources that no workspace needs were removed"),
-            Err(error) => tracing::error!(error = daemon_kit::status::chain(&error), "unused sources could not be removed"),
-        }
+        clock.sleep(MEASURE_EVERY).await;
     }
+}
+
+/// Removes what nobody needs any more: uploads, sessions that are over, answers to requests of long ago.
+async fn sweep(workspaces: SharedWorkspaces, sources: Sources, store: Store, clock: Arc<dyn Clock>) {
+    loop {
+        if let Err(error) = sweep_once(&workspaces, &sources, &store, clock.now()).await {
+            tracing::error!(error = daemon_kit::status::chain(&error), "what nobody needs could not be removed");
+        }
+        clock.sleep(SWEEP_EVERY).await;
+    }
+}
+
+async fn sweep_once(workspaces: &SharedWorkspaces, sources: &Sources, store: &Store, now: i64) -> Result<(), WorkspaceError> {
+    let removed = sources.collect(&workspaces.used_sources(), now).await?;
+    if removed > 0 {
+        tracing::info!(removed, "uploaded sources that no workspace needs were removed");
+    }
+    store.end_sessions(now).await?;
+    store.forget_requests(now - REQUESTS_KEPT_MS).await?;
+    Ok(())
 }

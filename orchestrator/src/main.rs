@@ -57,8 +57,8 @@ async fn main() -> anyhow::Result<()> {
         show(&layers, origin);
         return Ok(());
     }
-    daemon_kit::logs::init(&config.log)?;
-    let bound = app::bind(&config).await.context("bind")?;
+    let logs = daemon_kit::logs::init(&config.log)?;
+    let bound = app::bind(&config).await.context("bind")?.with_logs(logs);
     tracing::info!(address = %bound.address(), "listening");
     bound.serve(async { drop(daemon_kit::shutdown::requested().await) }).await.context("serve")
 }

@@ -30,7 +30,7 @@ pub struct Answer {
 }
 
 /// Those who wait for a node to dial back, by tunnel id.
-type Waiting = Arc<Mutex<HashMap<String, (String, oneshot::Sender<Answer>)>>>;
+type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Answer>>>>;
 
 /// Opens tunnels.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ impl Tunnels {
     pub async fn open(&self, node: &str, target: Target) -> Result<Tunnel, WorkspaceError> {
         let id = new_id();
         let (sender, answer) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (node.to_owned(), sender));
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), sender);
         let _registration = Registration { waiting: self.waiting.clone(), id: id.clone() };
         if !self.nodes.open_tunnel(node, OpenTunnel { id, target: Some(target) }) {
             return Err(WorkspaceError::NodeAway { node: node.into() });
@@ -83,7 +83,7 @@ impl Tunnels {
     /// A node has dialled back. Ids that nobody waits for (any more) are refused.
     pub fn answer(&self, answer: Answer) -> Result<(), WorkspaceError> {
         let waiter = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&answer.first.id);
-        let (_, waiter) = waiter.ok_or(WorkspaceError::Protocol("nobody waits for this tunnel"))?;
+        let waiter = waiter.ok_or(WorkspaceError::Protocol("nobody waits for this tunnel"))?;
         waiter.send(answer).map_err(|_| WorkspaceError::Protocol("nobody waits for this tunnel any more"))
     }
 }

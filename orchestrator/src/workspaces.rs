@@ -44,8 +44,8 @@ pub struct Workspaces {
     activity: Activity,
     settings: Settings,
     slots: Mutex<HashMap<String, Slot>>,
-    /// One creation at a time: names and request ids are looked up and then taken.
-    creating: tokio::sync::Mutex<()>,
+    /// Names and request ids are looked up and then taken: one at a time.
+    turn: tokio::sync::Mutex<()>,
     /// Starts that are being resolved, by instance id.
     starting: Mutex<HashMap<String, tokio::task::AbortHandle>>,
     events: watch::Sender<u64>,
@@ -111,7 +111,7 @@ impl Workspaces {
             clock,
             settings,
             slots: Mutex::new(slots),
-            creating: tokio::sync::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             starting: Mutex::default(),
             events: watch::channel(0).0,
         }))
@@ -206,6 +206,11 @@ impl Workspaces {
                 self.spawn_start(&record.id, &instance.id);
             }
         }
+    }
+
+    /// Waits for one's turn, when the request has an id: of two with the same id, the second finds the first answered.
+    async fn turn(&self, request: Option<&RequestKey>) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if request.is_some() { Some(self.turn.lock().await) } else { None }
     }
 
     /// Looks up whether a request was answered before: with which workspace. `None` for a new one, or one without id.

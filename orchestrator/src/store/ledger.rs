@@ -51,6 +51,13 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets answers to requests from before a time.
+    pub async fn forget_requests(&self, before: i64) -> Result<(), StoreError> {
+        let statement = sqlx::query("DELETE FROM requests WHERE created_ms < ?").bind(before);
+        statement.execute(&self.durable).await.map_err(failed("forget requests"))?;
+        Ok(())
+    }
+
     /// Notes that a node was heard.
     pub async fn saw_node(&self, node: &KnownNode) -> Result<(), StoreError> {
         sqlx::query(

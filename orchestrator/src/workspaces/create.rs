@@ -20,7 +20,7 @@ impl Workspaces {
     ) -> Result<Workspace, WorkspaceError> {
         let arguments = CreateWorkspaceRequest { request_id: String::new(), ..request.clone() };
         let key = request_key(&request.request_id, "CreateWorkspace", &arguments);
-        let _one_at_a_time = self.creating.lock().await;
+        let _turn = self.turn.lock().await;
         if let Some(id) = self.answered(key.as_ref()).await? {
             return self.state(&id);
         }

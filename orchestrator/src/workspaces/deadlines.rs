@@ -29,10 +29,13 @@ impl Workspaces {
         let mut watchman = Watchman { began: self.clock.now(), ..Watchman::default() };
         let interval = self.settings.config().check_interval.0.max(Duration::from_millis(10));
         loop {
-            self.clock.sleep(interval).await;
+            let began = self.clock.now();
             if let Err(error) = self.check_time(&mut watchman).await {
                 tracing::error!(error = daemon_kit::status::chain(&error), "deadlines could not be looked at");
             }
+            // What the round itself took counts: a clock that jumped meanwhile is looked at again at once.
+            let took = u64::try_from(self.clock.now() - began).unwrap_or(0);
+            self.clock.sleep(interval.saturating_sub(Duration::from_millis(took))).await;
         }
     }
 
@@ -46,7 +49,6 @@ impl Workspaces {
         }
         let live: HashSet<String> = self.hub.all().iter().map(|workspace| workspace.instance_id.clone()).collect();
         watchman.warned.retain(|instance, _| live.contains(instance));
-        self.store.end_sessions(self.clock.now()).await?;
         Ok(())
     }
 
@@ -58,7 +60,9 @@ impl Workspaces {
             return self.stop_because(&record.id, &record.instance.id, &reason, Conclusion::TimedOut).await;
         }
         let timeout = self.settings.idle_timeout(&record.request);
-        let last = record.last_activity.max(record.instance.started).max(self.activity.last(&record.id));
+        // What was seen before this process began is not known in full, so nobody is idle from before.
+        let known = record.last_activity.max(record.instance.started).max(watchman.began);
+        let last = known.max(self.activity.last(&record.id));
         if is_over(last, timeout, now) {
             let reason = format!("nobody used it for {}", shown(timeout));
             return self.stop_because(&record.id, &record.instance.id, &reason, Conclusion::Canceled).await;

@@ -19,6 +19,7 @@ impl Workspaces {
     ) -> Result<Workspace, WorkspaceError> {
         let arguments = StartWorkspaceRequest { request_id: String::new(), ..request.clone() };
         let key = request_key(&request.request_id, "StartWorkspace", &arguments);
+        let _turn = self.turn(key.as_ref()).await;
         if let Some(id) = self.answered(key.as_ref()).await? {
             return self.state(&id);
         }
@@ -47,6 +48,7 @@ impl Workspaces {
     pub async fn stop(&self, request: StopWorkspaceRequest, actor: &str) -> Result<Workspace, WorkspaceError> {
         let arguments = StopWorkspaceRequest { request_id: String::new(), ..request.clone() };
         let key = request_key(&request.request_id, "StopWorkspace", &arguments);
+        let _turn = self.turn(key.as_ref()).await;
         if let Some(id) = self.answered(key.as_ref()).await? {
             return self.state(&id);
         }
@@ -91,6 +93,7 @@ impl Workspaces {
     pub async fn delete(&self, request: DeleteWorkspaceRequest, actor: &str) -> Result<(), WorkspaceError> {
         let arguments = DeleteWorkspaceRequest { request_id: String::new(), ..request.clone() };
         let key = request_key(&request.request_id, "DeleteWorkspace", &arguments);
+        let _turn = self.turn(key.as_ref()).await;
         if self.answered(key.as_ref()).await?.is_some() {
             return Ok(());
         }
@@ -116,6 +119,7 @@ impl Workspaces {
     pub async fn set_port(&self, request: SetWorkspacePortRequest, actor: &str) -> Result<Workspace, WorkspaceError> {
         let arguments = SetWorkspacePortRequest { request_id: String::new(), ..request.clone() };
         let key = request_key(&request.request_id, "SetPortVisibility", &arguments);
+        let _turn = self.turn(key.as_ref()).await;
         if let Some(id) = self.answered(key.as_ref()).await? {
             return self.state(&id);
         }

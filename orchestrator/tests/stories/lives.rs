@@ -35,6 +35,23 @@ async fn the_same_request_twice_is_one_workspace() {
 }
 
 #[tokio::test]
+async fn one_request_that_is_sent_many_times_at_once_is_done_once() {
+    let world = World::start().await;
+    world.node("n1").await;
+    let create = || world.create_request(CreateWorkspaceRequest { request_id: "r1".into(), ..request("") });
+    let created = futures::future::join_all((0..10).map(|_| create())).await;
+    assert!(created.iter().all(|answer| answer.as_ref().is_ok_and(|one| one.name == "app")));
+    world.running("app").await;
+    let stop = async || {
+        let request = StopWorkspaceRequest { workspace: "app".into(), request_id: "r2".into(), ..Default::default() };
+        world.people().await.stop_workspace(request).await
+    };
+    let stopped = futures::future::join_all((0..10).map(|_| stop())).await;
+    assert!(stopped.iter().all(Result::is_ok), "{stopped:?}");
+    assert_eq!(world.events().await.iter().filter(|event| event.kind == "workspace.stopping").count(), 1);
+}
+
+#[tokio::test]
 async fn a_name_that_is_taken_is_refused_with_one_that_is_free_and_made_names_are_numbered() {
     let world = World::start().await;
     assert_eq!(world.create("").await.name, "app");

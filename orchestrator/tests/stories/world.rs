@@ -82,6 +82,7 @@ impl World {
     pub async fn node(&self, id: &str) -> FakeNode {
         let node = FakeNode::new(id);
         node.connect(self).await;
+        self.has_event("node.connected").await;
         node
     }
 
