@@ -213,6 +213,7 @@ impl Bound {
         }
         let (ending, ended) = tokio::sync::oneshot::channel::<()>();
         let nodes = parts.nodes.clone();
+        let watchers = parts.workspaces.ending().clone();
         let store = parts.store.clone();
         let server = router(&config, &tokens, parts)?
             .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), ended.map(|_| ()));
@@ -221,8 +222,9 @@ impl Bound {
             served = &mut server => served,
             () = shutdown => {
                 nodes.disconnect_all();
+                watchers.cancel();
                 let _ = ending.send(());
-                // Watchers and terminals have no end of their own: they are cut off after a while.
+                // Commands and forwarded ports have a while to end by themselves.
                 tokio::time::timeout(DRAIN, &mut server).await.unwrap_or(Ok(()))
             }
         };

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::v1::{NodeEvent, Visibility, Workspace};
 use domain::name::NameError;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 pub use lifecycle::check_port as checked_port;
 pub use settings::Settings;
@@ -49,6 +50,7 @@ pub struct Workspaces {
     /// Starts that are being resolved, by instance id.
     starting: Mutex<HashMap<String, tokio::task::AbortHandle>>,
     events: watch::Sender<u64>,
+    ending: CancellationToken,
 }
 
 /// Where one workspace's record is; locked while it changes.
@@ -114,6 +116,7 @@ impl Workspaces {
             turn: tokio::sync::Mutex::default(),
             starting: Mutex::default(),
             events: watch::channel(0).0,
+            ending: CancellationToken::new(),
         }))
     }
 
@@ -135,6 +138,11 @@ impl Workspaces {
     /// The time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Cancelled when the process ends: who watches is let go then.
+    pub fn ending(&self) -> &CancellationToken {
+        &self.ending
     }
 
     /// Tells when there may be new events.

@@ -31,7 +31,8 @@ impl EdgeService for Edges {
     type WatchRoutesStream = Feed<RouteUpdate>;
     async fn watch_routes(&self, request: Request<WatchRoutesRequest>) -> Result<Response<Feed<RouteUpdate>>, Status> {
         tracing::info!(edge = request.get_ref().edge_id, "an edge follows the routes");
-        Ok(Response::new(feeds::routes(self.workspaces.hub().watch(None), self.routes.clone())))
+        let routes = feeds::routes(self.workspaces.hub().watch(None), self.routes.clone());
+        Ok(Response::new(feeds::until_the_end(routes, self.workspaces.ending())))
     }
 
     async fn redeem_code(&self, request: Request<RedeemCodeRequest>) -> Result<Response<Session>, Status> {

@@ -6,6 +6,7 @@ use futures::{StreamExt as _, stream};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::workspaces::Feed;
 use crate::error::WorkspaceError;
@@ -15,6 +16,11 @@ use crate::workspaces::hub::Watcher;
 
 /// How many events are read at a time.
 const PAGE: u32 = 256;
+
+/// Ends a stream that has no end of its own when the process ends.
+pub fn until_the_end<T: Send + 'static>(feed: Feed<T>, ending: &CancellationToken) -> Feed<T> {
+    Box::pin(feed.take_until(ending.clone().cancelled_owned()))
+}
 
 /// The state at once, then every change.
 pub fn states(watcher: Watcher) -> Feed<Workspace> {

@@ -69,7 +69,8 @@ impl WorkspaceService for Workspaces {
     async fn watch_workspaces(&self, request: Request<WatchWorkspacesRequest>) -> Answer<Feed<Workspace>> {
         let which = &request.get_ref().workspace;
         let only = if which.is_empty() { None } else { Some(self.workspaces.find(which)?.id.clone()) };
-        Ok(Response::new(feeds::states(self.workspaces.hub().watch(only))))
+        let states = feeds::states(self.workspaces.hub().watch(only));
+        Ok(Response::new(feeds::until_the_end(states, self.workspaces.ending())))
     }
 
     async fn start_workspace(&self, request: Request<StartWorkspaceRequest>) -> Answer<Workspace> {
@@ -100,7 +101,9 @@ impl WorkspaceService for Workspaces {
     async fn events(&self, request: Request<EventsRequest>) -> Answer<Feed<Event>> {
         let request = request.into_inner();
         let id = self.workspaces.id_for_events(&request.workspace)?;
-        Ok(Response::new(feeds::events(self.store.clone(), self.workspaces.event_changes(), id, request.after, request.follow)))
+        let changes = self.workspaces.event_changes();
+        let events = feeds::events(self.store.clone(), changes, id, request.after, request.follow);
+        Ok(Response::new(feeds::until_the_end(events, self.workspaces.ending())))
     }
 
     type ExecStream = Feed<ExecResponse>;
@@ -110,7 +113,8 @@ impl WorkspaceService for Workspaces {
 
     type AttachStream = Feed<AttachResponse>;
     async fn attach(&self, request: Request<Streaming<AttachRequest>>) -> Answer<Feed<AttachResponse>> {
-        self.streams.attach(request.into_inner()).await.map(Response::new)
+        let terminal = self.streams.attach(request.into_inner()).await?;
+        Ok(Response::new(feeds::until_the_end(terminal, self.workspaces.ending())))
     }
 
     async fn list_terminals(&self, request: Request<ListTerminalsRequest>) -> Answer<ListTerminalsResponse> {
@@ -123,7 +127,8 @@ impl WorkspaceService for Workspaces {
 
     type LogsStream = Feed<LogsResponse>;
     async fn logs(&self, request: Request<LogsRequest>) -> Answer<Feed<LogsResponse>> {
-        self.streams.logs(request.into_inner()).await.map(Response::new)
+        let logs = self.streams.logs(request.into_inner()).await?;
+        Ok(Response::new(feeds::until_the_end(logs, self.workspaces.ending())))
     }
 
     type PortForwardStream = Feed<PortForwardResponse>;
