@@ -95,10 +95,9 @@ async fn found_ready(ctx: &Context, git: &Git<'_>, directory: &Path, source: &Gi
 async fn clone_into(git: &Git<'_>, plan: &Plan, place: &Place, source: &GitSource) -> Result<Cloned, ContentError> {
     let ctx = git.context();
     let step = ctx.timeline.step("clone");
-    step.detail(subject(source));
     match clone_and_publish(git, plan, place, source, &step).await {
         Ok(cloned) => {
-            drop(step);
+            step.detail(subject(source));
             Ok(cloned)
         }
         Err(error) => {

@@ -86,6 +86,8 @@ pub enum Fault {
     Bundle,
     /// The image has no Git.
     NoGit,
+    /// The image has no ssh.
+    NoSsh,
     /// The image's Git is too old.
     OldGit,
     /// None of these.
@@ -96,6 +98,7 @@ pub enum Fault {
 const WORDS: &[(&str, Fault)] = &[
     ("No space left on device", Fault::DiskFull),
     ("Disk quota exceeded", Fault::DiskFull),
+    ("cannot run ssh", Fault::NoSsh),
     ("couldn't find remote ref", Fault::RefNotFound),
     ("not our ref", Fault::CommitNotFound),
     ("unadvertised object", Fault::CommitNotFound),
@@ -157,7 +160,12 @@ impl Fault {
     pub fn says_it_all(self) -> bool {
         matches!(
             self,
-            Self::HostNotFound | Self::RepositoryNotFound | Self::AuthenticationNeeded | Self::RefNotFound | Self::NoGit
+            Self::HostNotFound
+                | Self::RepositoryNotFound
+                | Self::AuthenticationNeeded
+                | Self::RefNotFound
+                | Self::NoGit
+                | Self::NoSsh
         ) || matches!(self, Self::CommitNotFound | Self::DiskFull | Self::TimedOut | Self::TooLarge)
     }
 
@@ -178,6 +186,7 @@ impl Fault {
             Self::Transport => format!("{subject} wants a way of transport that is not allowed"),
             Self::Bundle => "the uploaded bundle cannot be read".to_owned(),
             Self::NoGit => "there is no git in the image".to_owned(),
+            Self::NoSsh => "there is no ssh in the image".to_owned(),
             Self::OldGit => "the image's git is too old".to_owned(),
             Self::Other => format!("git {step} of {subject} failed"),
         }
@@ -193,7 +202,7 @@ impl Fault {
             Self::DiskFull | Self::TooLarge => Class::ResourceExhausted,
             Self::Malformed | Self::Bundle => Class::DataLoss,
             Self::Transport => Class::InvalidArgument,
-            Self::Certificate | Self::NoGit | Self::OldGit => Class::FailedPrecondition,
+            Self::Certificate | Self::NoGit | Self::NoSsh | Self::OldGit => Class::FailedPrecondition,
             Self::Other => Class::Unavailable,
         }
     }
@@ -215,6 +224,7 @@ impl Fault {
             Self::Transport => "GitTransportRefused",
             Self::Bundle => "BundleUnreadable",
             Self::NoGit => "GitMissing",
+            Self::NoSsh => "SshMissing",
             Self::OldGit => "GitTooOld",
             Self::Other => "GitFailed",
         }
@@ -236,6 +246,7 @@ impl Fault {
             Self::Transport => "use an https, ssh or git URL",
             Self::Bundle => "check it with `git bundle verify`, and upload it again",
             Self::NoGit => "use an image that has git, or install it in the image",
+            Self::NoSsh => "use the https URL, or an image that has an OpenSSH client",
             Self::OldGit => "use an image with Git 2.20 or newer",
             Self::Other => "see what git said; a terminal in the workspace can be opened all the same",
         }
@@ -299,6 +310,7 @@ mod tests {
             ("error: file write error: No space left on device\nfatal: early EOF", Fault::DiskFull),
             ("error: object aaaa: hasDotgit: contains '.git'\nfatal: fsck error in packed object", Fault::Malformed),
             ("fatal: transport 'ext' not allowed", Fault::Transport),
+            ("error: cannot run ssh: No such file or directory\nfatal: unable to fork", Fault::NoSsh),
             ("something new", Fault::Other),
         ] {
             assert_eq!(Fault::of(words), fault, "{words}");

@@ -327,6 +327,11 @@ async fn served_with_all_checks(bundle: &Path, commit: &str, full: &str) -> anyh
     let source = GitSource { remote: url.clone(), origin: url, r#ref: full.into(), commit: commit.into(), ..Default::default() };
     let mut instance = start(source).await?;
     assert_eq!(ready(&mut instance).await?.commit, commit, "{}", bundle.display());
+    let state =
+        instance.until("the step has ended", |s| s.timeline.iter().any(|t| t.name == "clone" && t.ended_unix_us > 0)).await?;
+    let step = state.timeline.iter().find(|step| step.name == "clone").expect("a row");
+    let name = bundle.file_name().unwrap_or_default().display();
+    println!("{name}: {} ms, {} KiB, {}", (step.ended_unix_us - step.started_unix_us) / 1000, step.bytes >> 10, step.detail);
     Ok(())
 }
 
