@@ -1,6 +1,6 @@
 //! A hostile `.gitpod.yml` costs little (TM-19). Alone in its process, so that the memory it took can be seen.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::gitpod_yml::{MAX_BYTES, MAX_TASKS, parse};
 
@@ -12,6 +12,15 @@ fn peak_memory_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// What this thread has had of a processor, in steps of 10 ms: other tests on a busy machine do not count.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("/proc");
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    // Fields 14 and 15 of proc(5), the third after the name being the first here.
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// Files that were made to hurt, each at most as large as is read, and a few that are larger.
@@ -60,9 +69,9 @@ fn a_hostile_file_is_read_within_a_tenth_of_a_second_and_sixteen_mebibytes() {
     let allowed = if cfg!(debug_assertions) { TIME * 10 } else { TIME };
     for (name, text) in &files {
         let before = peak_memory_kib();
-        let begin = Instant::now();
+        let begin = processor_time();
         let parsed = parse(text.as_bytes());
-        let (took, grown) = (begin.elapsed(), peak_memory_kib() - before);
+        let (took, grown) = (processor_time() - begin, peak_memory_kib() - before);
         println!("{name}: {took:?}, {grown} KiB, {} problems, {} tasks", parsed.problems.len(), parsed.config.tasks.len());
         assert!(took < allowed, "{name} took {took:?}");
         assert!(grown < MEMORY_KIB, "{name} took {grown} KiB");

@@ -13,6 +13,8 @@ struct World {
     /// The workspace's content has been ready in a container, and not been kept since.
     dirty: bool,
     waived: bool,
+    /// The next attempt to keep content fails.
+    keep_fails: bool,
 }
 
 impl World {
@@ -38,6 +40,9 @@ impl World {
             }
             Action::KeepContent => {
                 assert!(!self.container, "content was kept while it could still change");
+                if std::mem::take(&mut self.keep_fails) {
+                    return Some(Event::KeepFailed);
+                }
                 self.dirty = false;
                 return Some(Event::ContentKept);
             }
@@ -90,10 +95,21 @@ impl Driver {
         if rank(event) > self.request.map_or(0, rank) {
             self.request = Some(event);
         }
-        if event == Event::ContainerExited {
-            self.world.container = false;
+        match event {
+            Event::ContainerExited => self.world.container = false,
+            // It cannot be had without an attempt, so the next attempt fails.
+            Event::KeepFailed => return self.world.keep_fails = true,
+            _ => {}
         }
         self.on(event);
+    }
+
+    /// Nothing more happens; a keep that failed is tried again, as after every restart.
+    fn end(&mut self) {
+        self.settle(None);
+        self.world.keep_fails = false;
+        self.restart();
+        self.settle(None);
     }
 
     /// Performs actions until none is left, or until the daemon dies after `crash` of them.
@@ -172,7 +188,7 @@ proptest! {
             driver.settle(crash);
             driver.happens(event);
         }
-        driver.settle(None);
+        driver.end();
         prop_assert!(matches!(driver.phase, Phase::Running | Phase::Stopped | Phase::Removed), "{driver:?}");
     }
 
@@ -188,7 +204,7 @@ proptest! {
             crashing.happens(event);
         }
         for driver in [&mut steady, &mut crashing] {
-            driver.settle(None);
+            driver.end();
             // A request is repeated until it is so: that is how nodes and orchestrators speak.
             if let Some(request) = driver.request {
                 driver.on(request);

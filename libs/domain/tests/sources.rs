@@ -160,6 +160,7 @@ fn hostile_sources_are_refused_with_a_hint_before_anything_runs() {
         "ext::sh",
         "fd::17",
         "EXT::sh%20-c",
+        "a.b::c",
         "file:///etc/passwd",
         "FILE:///etc",
         "ftp://example.org/r",
@@ -207,6 +208,14 @@ fn hostile_sources_are_refused_with_a_hint_before_anything_runs() {
         assert_eq!(error.class(), Class::InvalidArgument, "{text}");
         assert!(error.hint().is_some(), "{text}");
         assert!(error.to_string().len() < 400 && !error.to_string().contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn a_transport_helper_is_called_what_it_is() {
+    for text in ["ext::sh", "a.b::c", "git-remote-x::https://example.org/r"] {
+        let error = parse(text).expect_err(text);
+        assert!(error.to_string().contains("transport helper"), "{error}");
     }
 }
 
