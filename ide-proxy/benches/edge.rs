@@ -30,7 +30,7 @@ async fn main() {
     }
     let directory = tempfile::tempdir().expect("directory");
     let (server, nginx, edge) = (free(), free(), free());
-    let mut children = vec![
+    let mut children = [
         start_nginx(directory.path(), "server", &serving(server)),
         start_nginx(directory.path(), "proxy", &proxying(nginx, server)),
         start_edge(directory.path(), edge, server).await,

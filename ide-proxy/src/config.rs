@@ -125,8 +125,8 @@ pub struct Shutdown {
 mod tests {
     use super::*;
 
-    fn load(key: &str, value: &str) -> Result<Config, daemon_kit::config::ConfigError> {
-        daemon_kit::config::load(DEFAULTS, None, "EDGE_TEST_UNUSED_", &[(key, value.to_owned())])
+    fn load(key: &str, value: &str) -> anyhow::Result<Config> {
+        Ok(daemon_kit::config::load(DEFAULTS, None, "EDGE_TEST_UNUSED_", &[(key, value.to_owned())])?)
     }
 
     #[test]

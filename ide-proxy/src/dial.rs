@@ -63,7 +63,8 @@ async fn exchange(path: &Path, question: &[u8]) -> io::Result<(Vec<u8>, Option<O
 
 fn failure(error: DialError, port: u16) -> DialFailure {
     match (error.class, error.reason.as_str()) {
-        (_, "ConnectionRefused") => DialFailure::Refused { port },
+        (_, "PortNotServed" | "ConnectionRefused") => DialFailure::Refused { port },
+        (Class::DeadlineExceeded, _) => DialFailure::TooSlow { port, message: error.message },
         (Class::NotFound | Class::FailedPrecondition, _) => DialFailure::NotRunning(error.message),
         _ => DialFailure::Node { port, message: error.message },
     }

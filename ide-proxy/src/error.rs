@@ -24,6 +24,14 @@ pub enum DialFailure {
         /// The node's words.
         message: String,
     },
+    /// The server inside takes no connection.
+    #[error("port {port} took no connection in time: {message}")]
+    TooSlow {
+        /// Which one.
+        port: u16,
+        /// The node's words.
+        message: String,
+    },
     /// The node did not answer in time.
     #[error("the node took longer than {0:?} to connect")]
     TimedOut(std::time::Duration),
@@ -40,7 +48,7 @@ impl Classify for DialFailure {
         match self {
             Self::Refused { .. } | Self::Node { .. } | Self::Socket(_) => Class::Unavailable,
             Self::NotRunning(_) => Class::FailedPrecondition,
-            Self::TimedOut(_) => Class::DeadlineExceeded,
+            Self::TimedOut(_) | Self::TooSlow { .. } => Class::DeadlineExceeded,
             Self::Elsewhere(_) => Class::Unimplemented,
         }
     }

@@ -129,14 +129,17 @@ fn json(notice: &Notice, request_id: &str) -> String {
 }
 
 fn plain(notice: &Notice) -> String {
-    let advice = advice(notice);
-    let gap = if advice.is_empty() { "" } else { "\n" };
-    format!("{}: {}{gap}{advice}\n", notice.title, notice.message)
+    let mut text = format!("{}: {}\n", notice.title, notice.message);
+    if !notice.hint.is_empty() {
+        text.push_str(&format!("{}\n", notice.hint));
+    }
+    notice.commands.iter().for_each(|command| text.push_str(&format!("  {command}\n")));
+    text
 }
 
 fn advice(notice: &Notice) -> String {
-    let parts = std::iter::once(&notice.hint).chain(&notice.commands).filter(|part| !part.is_empty());
-    parts.map(String::as_str).collect::<Vec<_>>().join(" ")
+    let commands: Vec<String> = notice.commands.iter().map(|command| format!("`{command}`")).collect();
+    format!("{} {}", notice.hint, commands.join(", then ")).trim().to_owned()
 }
 
 fn now_us() -> i64 {

@@ -124,7 +124,9 @@ impl Refusal {
         match failure {
             DialFailure::Refused { port } => Self::NotServed { name: name.to_owned(), port: *port },
             DialFailure::NotRunning(_) => Self::InstanceGone(name.to_owned()),
-            DialFailure::TimedOut(_) => Self::NoSocket { timed_out: true, message: failure.to_string() },
+            DialFailure::TimedOut(_) | DialFailure::TooSlow { .. } => {
+                Self::NoSocket { timed_out: true, message: failure.to_string() }
+            }
             other => Self::NoSocket { timed_out: false, message: other.to_string() },
         }
     }
@@ -260,7 +262,7 @@ impl Refusal {
                     .again(2)
             }
             Self::NoSocket { timed_out: true, message } => {
-                late("DialTimedOut", "The node does not answer".to_owned(), message).again(5)
+                late("DialTimedOut", "No connection in time".to_owned(), message).again(5)
             }
             Self::NoSocket { timed_out: false, message } => {
                 bad("DialFailed", "No way into the workspace".to_owned(), &message).again(5)

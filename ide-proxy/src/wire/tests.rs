@@ -83,7 +83,7 @@ fn bytes_behind_a_wish_for_another_protocol_are_refused_until_it_is_answered() {
 fn a_head_without_end_is_refused() {
     let mut judge = Judge::new(1000);
     judge.inspect(&mut b"GET / HTTP/1.1\r\n".to_vec()).expect("begins well");
-    let violation = (0..100).find_map(|_| judge.inspect(&mut vec![b'a'; 100]).err());
+    let violation = (0..100).find_map(|_| judge.inspect(&mut [b'a'; 100]).err());
     assert_eq!(violation, Some(Violation("a head without end")));
 }
 

@@ -63,5 +63,5 @@ fn json(answer: &DialAnswer) -> Vec<u8> {
 }
 
 fn refused() -> DialError {
-    DialError { class: Class::Unavailable, reason: "ConnectionRefused".into(), message: "nothing listens".into() }
+    DialError { class: Class::Unavailable, reason: "PortNotServed".into(), message: "nothing listens".into() }
 }

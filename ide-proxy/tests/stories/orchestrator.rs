@@ -91,7 +91,6 @@ impl Orchestrator {
         state.watchers.clear();
     }
 
-    #[expect(clippy::result_large_err, reason = "tonic's own type")]
     fn authorized<T>(&self, request: Request<T>) -> Result<T, Status> {
         if self.0.lock().expect("state").away {
             return Err(Status::unavailable("away"));
