@@ -10,7 +10,7 @@ mod message;
 mod prepare;
 mod recovery;
 pub(crate) mod timeline;
-mod watch;
+mod watchers;
 mod wire;
 pub(crate) mod work;
 
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use api::v1::{InstanceSpec, InstanceStatus, Phase, RemoveInstance, SetInstancePort, StopInstance};
 use domain::class::Class;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,17 +39,21 @@ pub struct Instances {
     actors: Arc<Mutex<HashMap<String, Handle>>>,
     tasks: TaskTracker,
     halt: CancellationToken,
+    /// Whether those of the life before were found: nothing is asked for before that.
+    recovered: watch::Sender<bool>,
 }
 
 impl Instances {
     /// None yet; [`Self::recover`] finds those that are there.
     pub fn new(world: World) -> Self {
-        Self { world, actors: Arc::default(), tasks: TaskTracker::new(), halt: CancellationToken::new() }
+        let (tasks, halt, recovered) = (TaskTracker::new(), CancellationToken::new(), watch::Sender::new(false));
+        Self { world, actors: Arc::default(), tasks, halt, recovered }
     }
 
     /// Makes an instance, or takes a newer generation of its spec. Answers when it is stored.
     pub async fn apply(&self, spec: InstanceSpec) -> Result<(), NodeError> {
         check(&spec)?;
+        self.wait_for_recovery().await;
         if let Some(known) = self.handle(&spec.id) {
             return ask(&known, |answer| Message::Apply(Box::new(spec), answer)).await;
         }
@@ -60,6 +64,7 @@ impl Instances {
 
     /// Stops an instance. Bears repeating: what failed is tried again.
     pub async fn stop(&self, request: StopInstance) -> Result<(), NodeError> {
+        self.wait_for_recovery().await;
         let known = self.handle(&request.id).ok_or_else(|| unknown(&request.id))?;
         let stop = StopRequest { reason: bounds::text(&request.reason), grace_ms: request.grace_ms, conclusion: request.conclusion };
         ask(&known, |answer| Message::Stop(stop, answer)).await
@@ -68,6 +73,7 @@ impl Instances {
     /// Removes an instance, stopping it first; with `forget` also what its workspace keeps. What is not here is told to
     /// be gone: an orchestrator that asks twice gets the same answer.
     pub async fn remove(&self, request: RemoveInstance) -> Result<(), NodeError> {
+        self.wait_for_recovery().await;
         if let Some(known) = self.handle(&request.id) {
             return ask(&known, |answer| Message::Remove(request.forget, answer)).await;
         }
@@ -128,6 +134,11 @@ impl Instances {
         self.tasks.close();
         self.tasks.wait().await;
         self.actors.lock().clear();
+    }
+
+    /// Who asks earlier waits: to recover is to delete what nobody knows yet.
+    async fn wait_for_recovery(&self) {
+        let _ = self.recovered.subscribe().wait_for(|is_recovered| *is_recovered).await;
     }
 
     fn handle(&self, id: &str) -> Option<Handle> {

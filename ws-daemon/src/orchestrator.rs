@@ -52,7 +52,7 @@ impl Orchestrator {
     pub fn new(address: &str, node_id: &str, token: &str) -> Result<Self, NodeError> {
         let malformed = |what: &str| {
             let text = format!("{what} cannot be used to reach the orchestrator");
-            NodeError::refused(Class::InvalidArgument, "OrchestratorAddress", text, "write it like \"http://127.0.0.1:7281\"")
+            NodeError::refused(Class::InvalidArgument, "OrchestratorAddress", text, "write it like \"http://127.0.0.1:7270\"")
         };
         let endpoint = Endpoint::from_shared(address.to_owned())
             .map_err(|_| malformed(address))?

@@ -18,6 +18,8 @@ use crate::supervisor;
 
 /// Bytes in one frame.
 const FRAME: usize = 32 << 10;
+/// What the orchestrator may take to end a tunnel whose both sides have said that they have no more.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(30);
 /// Frames on their way; who is faster waits.
 const FRAMES: usize = 4;
 
@@ -105,13 +107,16 @@ async fn splice(target: Box<dyn Bytes>, up: mpsc::Sender<TunnelFrame>, mut down:
         let _ = up.send(end).await;
         Ok(())
     };
-    // `down` is kept to the end: to drop it is to cancel the whole call, not to close half of it.
     let both = async { tokio::try_join!(upwards, receive_all(write, &mut down)) };
     // The orchestrator went away: nobody reads what the target still has to say.
     tokio::select! {
-        result = both => result.map(drop),
-        () = up.closed() => Ok(()),
+        result = both => result.map(drop)?,
+        () = up.closed() => return Ok(()),
     }
+    // To drop `down` is to cancel the call, and with it what is still on its way: the other side ends it.
+    drop(up);
+    let _ = tokio::time::timeout(LINGER, async { while let Ok(Some(_)) = down.message().await {} }).await;
+    Ok(())
 }
 
 async fn send_all(mut read: impl AsyncRead + Unpin, up: &mpsc::Sender<TunnelFrame>) -> TunnelFrame {

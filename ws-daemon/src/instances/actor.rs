@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::message::{Answer, Message, Prepared};
 use super::timeline::Timeline;
-use super::watch::{self, Watchers};
+use super::watchers::{self, Watchers};
 use super::work::Work;
 use super::{conditions, merge, wire};
 use crate::backoff::Backoff;
@@ -250,7 +250,7 @@ impl Actor {
         }
         conditions::set_true(&mut self.record.status.conditions, "SandboxReady", "Started", "the container runs");
         let spec = &self.record.spec;
-        self.watchers = Some(watch::watch(&self.world, &spec.id, &spec.workspace_id, running, &self.me));
+        self.watchers = Some(watchers::watch(&self.world, &spec.id, &spec.workspace_id, running, &self.me));
         self.publish().await;
     }
 

@@ -28,6 +28,7 @@ impl Instances {
             record.status.sequence = record.sequence_ceiling;
             self.begin(record, lock, None);
         }
+        self.recovered.send_replace(true);
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::actor::Handle;
 use super::message::{Message, Prepared};
 use super::timeline::Timeline;
-use super::watch::Watchers;
+use super::watchers::Watchers;
 use super::{conditions, create, prepare};
 use crate::backoff::Backoff;
 use crate::content_layer::{blocking, discard};

@@ -26,7 +26,7 @@ fn hostile_state() -> impl Strategy<Value = SupervisorState> {
         ..Condition::default()
     });
     let content = proptest::option::of((any::<bool>(), text()).prop_map(|(ready, commit)| ContentStatus { ready, commit, ..ContentStatus::default() }));
-    let many = 0..300_usize;
+    let many = 0..100_usize;
     (
         content,
         proptest::collection::vec(port, many.clone()),
@@ -47,7 +47,7 @@ fn hostile_state() -> impl Strategy<Value = SupervisorState> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn no_state_is_too_hostile_to_be_bounded(state in hostile_state()) {
@@ -67,9 +67,9 @@ async fn a_supervisor_that_makes_things_up_harms_only_itself() {
     node.running(&other).await;
     let supervisor = node.machine.supervisor(&hostile.id).expect("supervisor");
     let mut runner = TestRunner::deterministic();
-    for _ in 0..200 {
-        let state = hostile_state().new_tree(&mut runner).expect("a state").current();
-        supervisor.say(state);
+    let states: Vec<_> = (0..4).map(|_| hostile_state().new_tree(&mut runner).expect("a state").current()).collect();
+    for state in states.iter().cycle().take(2_000) {
+        supervisor.say(state.clone());
     }
     node.until(&hostile.id, |status| !status.ports.is_empty() || !status.tasks.is_empty()).await;
     let status = node.instances.status(&hostile.id).expect("status");
