@@ -31,6 +31,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Window of one stream and of one connection: enough that a terminal or a pipe is never held up by acknowledgements.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// One message of input is one frame.
+const FRAME: u32 = 128 << 10;
 
 /// Runs the instance to its end.
 pub async fn run(inputs: Inputs) -> anyhow::Result<()> {
@@ -81,6 +83,7 @@ async fn serve(context: Context, shutdown: Shutdown, api: UnixListener) {
     let served = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
         .add_service(InstanceServiceServer::new(Instance::new(context, shutdown)))
         .serve_with_incoming_shutdown(UnixListenerStream::new(api), async move { done.drained().await });
     if let Err(error) = served.await {

@@ -49,10 +49,11 @@ impl Shutdown {
         self.killed.get_or_init(drain).await.clone()
     }
 
-    /// Waits until nothing but PID 1 is left.
+    /// Waits until nothing but PID 1 is left, however long the kernel keeps a process that was killed.
     pub async fn drained(&self) {
         self.context.draining.cancelled().await;
         self.drain(Duration::ZERO, "").await;
+        self.reaper.childless().await;
     }
 
     async fn end(&self, grace: Duration, reason: &str) -> Vec<String> {

@@ -24,7 +24,13 @@ pub struct ChildSetup {
     pub keep: Vec<RawFd>,
     /// Added to the priority (setpriority(2)): 19 runs behind everything else.
     pub nice: i32,
+    /// Capabilities that neither the program nor anything it starts can ever have (capabilities(7), bounding set). Only
+    /// together with `ids`.
+    pub never: Vec<u32>,
 }
+
+/// Looks into processes of other users (linux/capability.h).
+pub const CAP_SYS_PTRACE: u32 = 19;
 
 /// The ids of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +92,13 @@ fn become_user(setup: &ChildSetup) -> io::Result<()> {
         check(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
     }
     let Some(ids) = &setup.ids else { return Ok(()) };
+    for &capability in &setup.never {
+        // SAFETY: PR_CAPBSET_READ takes numbers only.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(capability)) } == 1 {
+            // SAFETY: PR_CAPBSET_DROP takes numbers only.
+            check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability)) })?;
+        }
+    }
     // SAFETY: the slice lives through the call and its length is its own. Raw system calls: the C library's wrappers
     // would try to signal threads that do not exist after a fork.
     check(unsafe { libc::syscall(libc::SYS_setgroups, ids.groups.len(), ids.groups.as_ptr()) } as i32)?;
@@ -152,6 +165,7 @@ mod tests {
                 no_new_privileges: true,
                 keep: vec![],
                 nice: 0,
+            never: vec![],
             },
         );
         let output = String::from_utf8(command.output().expect("output").stdout).expect("text");
@@ -196,6 +210,7 @@ mod tests {
                 no_new_privileges: false,
                 keep: vec![],
                 nice: 0,
+            never: vec![],
             },
         );
         assert_eq!(command.spawn().unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -96,6 +96,8 @@ impl Spawner {
             no_new_privileges: self.no_new_privileges,
             keep: command.keep.iter().map(|fd| fd.as_raw_fd()).collect(),
             nice: command.nice,
+            // PID 1 has it, to name the owners of ports; it would let `sudo gdb -p 1` read credentials.
+            never: vec![sys::process::CAP_SYS_PTRACE],
         }
     }
 

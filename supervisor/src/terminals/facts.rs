@@ -47,16 +47,6 @@ impl Terminal {
         facts.annotations.retain(|name, _| !deleted.contains(name));
     }
 
-    /// Its end counts as a success whatever the exit code will be: somebody asked for it to end.
-    pub fn force_success(&self) {
-        self.facts.lock().force_success = true;
-    }
-
-    /// Whether [`Terminal::force_success`] was called.
-    pub fn is_forced_success(&self) -> bool {
-        self.facts.lock().force_success
-    }
-
     /// Where its own program is now.
     pub fn directory(&self) -> Option<String> {
         let path = fs::read_link(format!("/proc/{}/cwd", self.pid)).ok()?;

@@ -50,7 +50,6 @@ pub(super) struct Facts {
     pub(super) chosen_title: Option<String>,
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) size: Size,
-    pub(super) force_success: bool,
 }
 
 /// How far the output has come.

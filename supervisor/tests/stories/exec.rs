@@ -97,6 +97,19 @@ async fn a_command_has_the_environment_of_the_workspace_and_nothing_of_the_super
 }
 
 #[tokio::test]
+async fn not_even_root_inside_can_look_into_the_supervisor() -> anyhow::Result<()> {
+    let mut instance = Instance::start().await?;
+    let told = instance.shell("id -u; head -c 1 /proc/1/mem; grep CapBnd /proc/self/status").await?;
+    assert!(String::from_utf8_lossy(&told.stderr).contains("Permission denied"), "{told:?}");
+    let text = String::from_utf8(told.stdout)?;
+    let (id, bounding) = text.split_once("\nCapBnd:").unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(id, "0");
+    let bounding = u64::from_str_radix(bounding.trim(), 16)?;
+    assert_eq!(bounding >> sys::process::CAP_SYS_PTRACE & 1, 0, "{bounding:x}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_terminal_knows_its_size_and_follows_a_resize() -> anyhow::Result<()> {
     let mut instance = Instance::start().await?;
     let script = "trap 'stty size; exit 3' WINCH; stty size; while :; do sleep 0.01; done";

@@ -3,9 +3,13 @@
 use api::v1::attach_response::Message as Seen;
 use api::v1::{AttachRequest, AttachResponse, AttachStart, CloseTerminalRequest, ListTerminalsRequest, TerminalSize};
 use api::v1::{ExecExit, attach_request};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 use tonic::Streaming;
 
 use crate::instance::{Instance, PATIENCE, wait_until};
+
+type Keys = mpsc::Sender<AttachRequest>;
 
 fn input(text: &str) -> AttachRequest {
     AttachRequest { message: Some(attach_request::Message::Input(text.to_owned().into())) }
@@ -66,7 +70,7 @@ async fn a_viewer_that_reads_nothing_holds_up_neither_the_program_nor_others() -
     let script = format!("read go; head -c {SIZE} /dev/zero; touch {}; read end", done.display());
     let (alias, asks, mut stalled) = instance.open(&script).await?;
     asks.send(input("go\n")).await?;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     wait_until("the program has written everything", || Ok(done.exists())).await?;
     println!("100 MiB with a stalled viewer: {:.1} s", begun.elapsed().as_secs_f64());
     asks.send(input("end\n")).await?;
@@ -84,11 +88,41 @@ async fn a_viewer_that_keeps_up_sees_every_byte() -> anyhow::Result<()> {
     const SIZE: u64 = 64 << 20;
     let mut instance = Instance::start().await?;
     let (_, _asks, mut answers) = instance.open(&format!("head -c {SIZE} /dev/zero")).await?;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let (bytes, skipped, _) = rest(&mut answers).await?;
     println!("terminal: {:.0} MB/s", bytes as f64 / 1e6 / begun.elapsed().as_secs_f64());
     assert_eq!((bytes, skipped), (SIZE, 0));
     Ok(())
+}
+
+#[tokio::test]
+async fn keys_are_echoed_in_a_blink_while_another_terminal_floods() -> anyhow::Result<()> {
+    let mut instance = Instance::start().await?;
+    let (_, keys, mut echo) = instance.open("stty raw -echo; echo up; exec cat").await?;
+    shown(&mut echo, "up").await?;
+    report("quiet", &mut times(&keys, &mut echo).await?);
+    let (_, _flood, _unread) = instance.open("exec yes").await?;
+    let mut flooded = times(&keys, &mut echo).await?;
+    let middle = report("flooded", &mut flooded);
+    assert!(middle < Duration::from_millis(100), "{middle:?}");
+    Ok(())
+}
+
+async fn times(keys: &Keys, echo: &mut Streaming<AttachResponse>) -> anyhow::Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    for _ in 0..300 {
+        let begun = Instant::now();
+        keys.send(input("x")).await?;
+        shown(echo, "x").await?;
+        times.push(begun.elapsed());
+    }
+    Ok(times)
+}
+
+fn report(what: &str, times: &mut [Duration]) -> Duration {
+    times.sort();
+    println!("echo, {what}: p50 {:?}, p99 {:?}", times[150], times[297]);
+    times[150]
 }
 
 #[tokio::test]

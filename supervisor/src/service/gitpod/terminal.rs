@@ -38,9 +38,6 @@ impl TerminalService for Gitpod {
     async fn shutdown(&self, request: Request<ShutdownTerminalRequest>) -> Result<Response<ShutdownTerminalResponse>, Status> {
         let request = request.into_inner();
         let terminal = self.terminal(&request.alias)?;
-        if request.force_success {
-            terminal.force_success();
-        }
         self.context.terminals.close(terminal.alias()).await.map_err(status)?;
         Ok(Response::new(ShutdownTerminalResponse {}))
     }
