@@ -14,7 +14,7 @@ mod whiteout;
 
 use std::io::Read;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 pub use error::LayerError;
 pub(crate) use error::is_disk_full;
@@ -50,16 +50,13 @@ pub fn apply(
     budget: &mut Budget,
     stop: &AtomicBool,
 ) -> Result<Applied, LayerError> {
-    let decoded = Decoded::new(input, diff_id.algorithm(), budget.limits())?;
+    let decoded = Decoded::new(input, diff_id.algorithm(), budget.limits(), stop)?;
     let mut archive = Archive::new(decoded);
     let mut tree = Tree::new(root, budget.limits().depth)?;
     let mut applied = Applied::default();
     while let Some(entry) = archive.next_entry()? {
-        if stop.load(Ordering::Relaxed) {
-            return Err(LayerError::Stopped);
-        }
         budget.take_entry(&entry)?;
-        apply_entry(&mut tree, &mut archive, &entry, &mut applied, budget, stop)?;
+        apply_entry(&mut tree, &mut archive, &entry, &mut applied, budget)?;
     }
     archive.drain()?;
     tree.finish()?;
@@ -81,7 +78,6 @@ fn apply_entry<R: Read>(
     entry: &Entry,
     applied: &mut Applied,
     budget: &mut Budget,
-    stop: &AtomicBool,
 ) -> Result<(), LayerError> {
     let limits = budget.limits();
     let Some(place) = Place::of(&entry.path, limits)? else {
@@ -96,7 +92,7 @@ fn apply_entry<R: Read>(
     attributes::check_owner(entry)?;
     match entry.kind {
         Kind::Directory => tree.directory(&place, entry, applied)?,
-        Kind::File => tree.file(&place, entry, archive, applied, budget, stop)?,
+        Kind::File => tree.file(&place, entry, archive, applied, budget)?,
         Kind::Symlink => tree.symlink(&place, entry, limits)?,
         Kind::HardLink => tree.hard_link(&place, entry, limits)?,
         Kind::Fifo => tree.fifo(&place, entry, applied)?,

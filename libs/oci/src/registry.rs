@@ -23,6 +23,9 @@ use auth::Authorization;
 use egress::Egress;
 pub use error::RegistryError;
 
+/// What a reference may lead to.
+const ACCEPTED: [&str; 4] = [MANIFEST_TYPES[0], MANIFEST_TYPES[1], INDEX_TYPES[0], INDEX_TYPES[1]];
+
 /// How to reach registries.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -128,6 +131,8 @@ pub struct Repository {
 /// A manifest with the digest that names it.
 #[derive(Debug, Clone)]
 pub struct Resolved {
+    /// What the reference itself names: this manifest, or the index that it is in.
+    pub named: Digest,
     /// Digest of the manifest for this platform.
     pub digest: Digest,
     /// The manifest.
@@ -140,19 +145,30 @@ impl Repository {
         &self.reference
     }
 
+    /// What the registry says the reference means at this moment: the digest of a manifest or index. Believed only where
+    /// a lie would mean that what we have is used. `None` where it does not say. Registries that count pulls do not
+    /// count this question.
+    pub async fn meaning(&self) -> Result<Option<Digest>, RegistryError> {
+        let url = self.url("manifests", &self.reference.selector())?;
+        let response = self.head(&url, &ACCEPTED).await?;
+        let said = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
+        Ok(said.and_then(|said| said.parse().ok()))
+    }
+
     /// Finds the manifest for a platform: through an index if there is one, each document checked against its digest.
     pub async fn resolve(&self, platform: &Platform) -> Result<Resolved, RegistryError> {
         let pinned = self.reference.digest();
         let (digest, document) = self.document(&self.reference.selector(), pinned).await?;
         let index = match document {
-            Document::Manifest(manifest) => return Ok(Resolved { digest, manifest }),
+            Document::Manifest(manifest) => return Ok(Resolved { named: digest.clone(), digest, manifest }),
             Document::Index(index) => index,
         };
+        let named = digest;
         let Some(chosen) = platform.choose(&index) else {
             return Err(self.no_platform(platform, &index));
         };
         match self.document(&chosen.digest.to_string(), Some(&chosen.digest)).await? {
-            (digest, Document::Manifest(manifest)) => Ok(Resolved { digest, manifest }),
+            (digest, Document::Manifest(manifest)) => Ok(Resolved { named, digest, manifest }),
             (_, Document::Index(_)) => Err(self.refused("its index names another index")),
         }
     }
@@ -170,8 +186,7 @@ impl Repository {
 
     async fn document(&self, selector: &str, wanted: Option<&Digest>) -> Result<(Digest, Document), RegistryError> {
         let url = self.url("manifests", selector)?;
-        let accept: Vec<&str> = MANIFEST_TYPES.into_iter().chain(INDEX_TYPES).collect();
-        let (content_type, bytes) = self.get_whole(&url, &accept, MAX_MANIFEST).await?;
+        let (content_type, bytes) = self.get_whole(&url, &ACCEPTED, MAX_MANIFEST).await?;
         let digest = match wanted {
             Some(wanted) => self.check(wanted, &bytes)?,
             None => Digest::of(&bytes),

@@ -30,8 +30,9 @@ use crate::digest::{Algorithm, Digest};
 use crate::layer::Limits;
 use crate::manifest::Platform;
 use crate::reference::Reference;
-use crate::registry::{Client, Repository, Resolved};
+use crate::registry::{Client, RegistryError};
 pub use error::StoreError;
+use tags::Known;
 
 /// Told how far a pull has come: bytes so far, bytes in all, and a word for people.
 pub type Progress = Arc<dyn Fn(u64, u64, &str) + Send + Sync>;
@@ -103,26 +104,40 @@ impl ImageStore {
     /// is away, a tag means what it meant the last time.
     pub async fn pull(&self, reference: &Reference, progress: &Progress) -> Result<StoredImage, StoreError> {
         let known = self.known(reference).await?;
-        if let (Some(image), Some(_)) = (&known, reference.digest()) {
-            return Ok(self.hand_out(image.clone()));
+        if let (Some(known), Some(_)) = (&known, reference.digest()) {
+            return Ok(self.hand_out(known.image.clone()));
         }
         progress(0, 0, "asking the registry");
-        let (repository, resolved) = match (self.resolve(reference).await, known) {
-            (Ok(found), _) => found,
-            (Err(error), Some(image)) if is_away(&error) => {
+        let image = match (self.ask(reference, known.as_ref(), progress).await, known) {
+            (Err(error), Some(known)) if is_away(&error) => {
                 let why = crate::registry::chain(&error);
-                tracing::warn!(%reference, digest = %image.digest, error = %why, "the registry is away; the image on disk is used");
+                tracing::warn!(%reference, digest = %known.image.digest, error = %why, "the registry is away; the image on disk is used");
                 progress(0, 0, "the registry is away: using what this tag meant the last time");
-                return Ok(self.hand_out(StoredImage { stale: Some(why), ..image }));
+                StoredImage { stale: Some(why), ..known.image }
             }
-            (Err(error), _) => return Err(error),
+            (result, _) => result?,
         };
+        Ok(self.hand_out(image))
+    }
+
+    /// Asks the registry what the reference means now, and pulls it if it is not here.
+    async fn ask(&self, reference: &Reference, known: Option<&Known>, progress: &Progress) -> Result<StoredImage, StoreError> {
+        let repository = Arc::new(self.0.client.open(reference).await.map_err(StoreError::Registry)?);
+        if let Some(known) = known {
+            match repository.meaning().await {
+                Ok(named) if named.as_ref() == Some(&known.named) => return Ok(known.image.clone()),
+                // Nobody waits for an absent registry several times over when there is an image to start from.
+                Err(error @ RegistryError::Unreachable { .. }) => return Err(StoreError::Registry(error)),
+                _ => {}
+            }
+        }
+        let resolved = repository.resolve(&self.0.options.platform).await.map_err(StoreError::Registry)?;
         let image = match self.find(&resolved.digest).await? {
             Some(image) => image,
             None => self.fetch(&repository, &resolved, progress).await?,
         };
-        self.remember(reference, &resolved.digest).await?;
-        Ok(self.hand_out(image))
+        self.remember(reference, &resolved).await?;
+        Ok(image)
     }
 
     /// The image of a digest, if it is on this node.
@@ -142,12 +157,6 @@ impl ImageStore {
         let config = ImageConfig::parse(&bytes).map_err(StoreError::Config)?;
         let rootfs = directory.join("rootfs");
         Ok(Some(StoredImage { digest: digest.clone(), rootfs, config, hit: true, bytes: 0, stale: None }))
-    }
-
-    async fn resolve(&self, reference: &Reference) -> Result<(Arc<Repository>, Resolved), StoreError> {
-        let repository = self.0.client.open(reference).await.map_err(StoreError::Registry)?;
-        let resolved = repository.resolve(&self.0.options.platform).await.map_err(StoreError::Registry)?;
-        Ok((Arc::new(repository), resolved))
     }
 
     fn hand_out(&self, image: StoredImage) -> StoredImage {

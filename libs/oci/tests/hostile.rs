@@ -81,3 +81,15 @@ fn a_digest_that_does_not_fit_is_told() {
     let error = ground.apply_as(&layer, &wrong).expect_err("another digest");
     assert_eq!(error.reason(), "DigestMismatch");
 }
+
+#[test]
+fn a_layer_is_stopped_in_the_middle_when_it_is_told_to() {
+    let ground = Ground::new();
+    let layer = raw::Raw::new().file("a", b"a").end();
+    let root = sys::beneath::open_own_dir(&ground.root()).expect("root");
+    let mut budget = oci::layer::Budget::new(oci::layer::Limits::default());
+    let stop = std::sync::atomic::AtomicBool::new(true);
+    let result = oci::layer::apply(std::os::fd::AsFd::as_fd(&root), layer.as_slice(), &oci::digest::Digest::of(&layer), &mut budget, &stop);
+    assert_eq!(result.expect_err("stopped").reason(), "Aborted");
+    assert_eq!(ground.inside(), Vec::<String>::new());
+}

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 
@@ -27,6 +27,7 @@ pub struct Decoded<'a> {
     out: u64,
     packed: Arc<AtomicU64>,
     limits: Limits,
+    stop: &'a AtomicBool,
 }
 
 /// Counts what the decoder took in.
@@ -45,7 +46,7 @@ impl<R: Read> Read for Counting<R> {
 
 impl<'a> Decoded<'a> {
     /// Looks at the first bytes and puts the right decoder in front.
-    pub fn new(input: impl Read + 'a, algorithm: Algorithm, limits: Limits) -> Result<Self, LayerError> {
+    pub fn new(input: impl Read + 'a, algorithm: Algorithm, limits: Limits, stop: &'a AtomicBool) -> Result<Self, LayerError> {
         let packed = Arc::new(AtomicU64::new(0));
         let mut input = BufReader::with_capacity(256 * 1024, Counting { inner: input, taken: packed.clone() });
         let mut magic = Vec::new();
@@ -62,7 +63,7 @@ impl<'a> Decoded<'a> {
             (_, true) => Box::new(zstd(whole).map_err(LayerError::io("unpack", b"the layer"))?),
             _ => Box::new(whole),
         };
-        Ok(Self { reader, hasher: Hasher::new(algorithm), out: 0, packed, limits })
+        Ok(Self { reader, hasher: Hasher::new(algorithm), out: 0, packed, limits, stop })
     }
 
     /// The digest and number of all bytes that were read.
@@ -70,7 +71,11 @@ impl<'a> Decoded<'a> {
         (self.hasher.finish(), self.out)
     }
 
+    /// Every byte of a layer passes here, so this is where it is stopped, too.
     fn guard(&self) -> Result<(), LayerError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(LayerError::Stopped);
+        }
         within(self.out, self.limits.image_bytes, "bytes unpacked")?;
         let packed = self.packed.load(Ordering::Relaxed);
         let allowed = packed.saturating_mul(self.limits.ratio).saturating_add(RATIO_FREE);

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -75,13 +74,12 @@ impl<'a> Tree<'a> {
         archive: &mut Archive<R>,
         applied: &mut Applied,
         budget: &mut Budget,
-        stop: &AtomicBool,
     ) -> Result<(), LayerError> {
         let parent = self.parent(place)?;
         self.remove(&parent, place)?;
         let made = rustix::fs::openat(&*parent, &*place.name, NEW_FILE, Mode::from_raw_mode(0o600));
         let mut file = File::from(made.map_err(failed("make", place))?);
-        write_data(&mut file, entry, archive, budget, stop)?;
+        write_data(&mut file, entry, archive, budget)?;
         let file = OwnedFd::from(file);
         attributes::set(&file, entry, applied)?;
         rustix::fs::futimens(&file, &attributes::times(entry.mtime)).map_err(failed("set the times of", place))?;
@@ -254,7 +252,6 @@ fn write_data<R: Read>(
     entry: &Entry,
     archive: &mut Archive<R>,
     budget: &mut Budget,
-    stop: &AtomicBool,
 ) -> Result<(), LayerError> {
     let whole = [(0, entry.size)];
     let mut buffer = vec![0; 128 * 1024];
@@ -262,9 +259,6 @@ fn write_data<R: Read>(
         file.seek(SeekFrom::Start(*offset)).map_err(LayerError::io("write", &entry.path))?;
         let mut left = *length;
         while left > 0 {
-            if stop.load(Ordering::Relaxed) {
-                return Err(LayerError::Stopped);
-            }
             let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let read = archive.read_data(&mut buffer[..want])?;
             budget.take_bytes(read)?;

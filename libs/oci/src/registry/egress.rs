@@ -50,7 +50,9 @@ impl Egress {
         let found: Vec<Reach> = addresses.into_iter().filter_map(reach).collect();
         match found.into_iter().max() {
             None => Err(forbidden(base, "it is a link-local, multicast or reserved address")),
-            Some(Reach::Private) if !self.allow_private => Err(forbidden(base, "registries on private networks are not allowed")),
+            Some(Reach::Private | Reach::Loopback) if !self.allow_private && !is_loopback(base) => {
+                Err(forbidden(base, "registries on private networks are not allowed"))
+            }
             Some(reach) => Ok(reach),
         }
     }

@@ -171,6 +171,9 @@ impl Classify for RegistryError {
             Self::Lookup { host, .. } => {
                 format!("check the spelling of {host} and the machine's name servers, or use `--image host`")
             }
+            Self::Failing { status: 429, host, .. } => {
+                format!("{host} limits how often it is asked: wait a while, or `docker login` for a higher limit")
+            }
             Self::Unreachable { host, .. } | Self::Failing { host, .. } | Self::Interrupted { host, .. } => {
                 format!("check that {host} can be reached from this machine and try again, or use `--image host`")
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, LOCATION, RANGE, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
 use super::{RegistryError, Repository};
@@ -16,6 +16,13 @@ const MAX_REDIRECTS: usize = 5;
 const ATTEMPTS: u32 = 4;
 /// Longest wait that a registry may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// What is asked, wherever it is redirected to.
+struct Question<'a> {
+    method: Method,
+    accept: &'a [&'a str],
+    offset: u64,
+}
 
 /// Pauses between attempts.
 pub struct Pauses {
@@ -71,24 +78,34 @@ impl Repository {
         Ok((content_type, bytes.to_vec()))
     }
 
-    /// Asks for `url` from byte `offset` on, logging in when told to. The answer has status 200, 206 or 416.
+    /// Asks for `url` from byte `offset` on. The answer has status 200, 206 or 416.
     pub(super) async fn get(&self, url: &Url, accept: &[&str], offset: u64) -> Result<Response, RegistryError> {
-        let (response, is_own) = self.follow(url, accept, offset).await?;
+        self.ask(&Question { method: Method::GET, accept, offset }, url).await
+    }
+
+    /// Asks for the headers of `url` alone.
+    pub(super) async fn head(&self, url: &Url, accept: &[&str]) -> Result<Response, RegistryError> {
+        self.ask(&Question { method: Method::HEAD, accept, offset: 0 }, url).await
+    }
+
+    /// Asks, logging in when told to.
+    async fn ask(&self, question: &Question<'_>, url: &Url) -> Result<Response, RegistryError> {
+        let (response, is_own) = self.follow(question, url).await?;
         if response.status() != StatusCode::UNAUTHORIZED || !is_own {
             return self.accepted(response, is_own);
         }
         // Only the registry itself may ask for credentials, and once for each question.
         self.authorize(response.headers()).await?;
-        let (response, is_own) = self.follow(url, accept, offset).await?;
+        let (response, is_own) = self.follow(question, url).await?;
         self.accepted(response, is_own)
     }
 
     /// Sends the question on as long as it is redirected; tells whether the answer is the registry's own.
-    async fn follow(&self, url: &Url, accept: &[&str], offset: u64) -> Result<(Response, bool), RegistryError> {
+    async fn follow(&self, question: &Question<'_>, url: &Url) -> Result<(Response, bool), RegistryError> {
         let mut at = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let is_own = at.origin() == self.base.origin();
-            let response = self.send(&at, accept, offset, is_own).await?;
+            let response = self.send(question, &at, is_own).await?;
             if !response.status().is_redirection() || response.status() == StatusCode::NOT_MODIFIED {
                 return Ok((response, is_own));
             }
@@ -97,14 +114,14 @@ impl Repository {
         Err(self.refused("it redirects without end"))
     }
 
-    async fn send(&self, url: &Url, accept: &[&str], offset: u64, is_own: bool) -> Result<Response, RegistryError> {
-        let mut request = self.client.egress.client(self.reach, url)?.get(url.clone());
+    async fn send(&self, question: &Question<'_>, url: &Url, is_own: bool) -> Result<Response, RegistryError> {
+        let mut request = self.client.egress.client(self.reach, url)?.request(question.method.clone(), url.clone());
         request = request.header(ACCEPT_ENCODING, "identity");
-        for kind in accept {
+        for kind in question.accept {
             request = request.header(ACCEPT, *kind);
         }
-        if offset > 0 {
-            request = request.header(RANGE, format!("bytes={offset}-"));
+        if question.offset > 0 {
+            request = request.header(RANGE, format!("bytes={}-", question.offset));
         }
         if let Some(value) = self.authorization.header().filter(|_| is_own) {
             request = request.header(AUTHORIZATION, value);

@@ -8,31 +8,45 @@ use serde::{Deserialize, Serialize};
 use super::{ImageStore, StoreError, StoredImage, blocking};
 use crate::digest::Digest;
 use crate::reference::Reference;
+use crate::registry::Resolved;
 
 #[derive(Serialize, Deserialize)]
 struct Tag {
     reference: String,
+    /// The image.
     digest: Digest,
+    /// What the registry has under the reference: the image, or the index that it is in.
+    named: Digest,
+}
+
+/// What a reference meant the last time.
+pub(super) struct Known {
+    /// The image, which is on this node.
+    pub image: StoredImage,
+    /// The digest that the registry had under the reference.
+    pub named: Digest,
 }
 
 impl ImageStore {
     /// The image that a reference meant the last time, if it is still here. A file that cannot be read means nothing.
-    pub(super) async fn known(&self, reference: &Reference) -> Result<Option<StoredImage>, StoreError> {
+    pub(super) async fn known(&self, reference: &Reference) -> Result<Option<Known>, StoreError> {
         let (store, path, text) = (self.clone(), self.tag(reference), reference.to_string());
         blocking(move || {
             let tag = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Tag>(&bytes).ok());
-            match tag.filter(|tag| tag.reference == text) {
-                Some(tag) => store.find_now(&tag.digest),
-                None => Ok(None),
-            }
+            let Some(tag) = tag.filter(|tag| tag.reference == text) else {
+                return Ok(None);
+            };
+            let image = store.find_now(&tag.digest)?;
+            Ok(image.map(|image| Known { image, named: tag.named }))
         })
         .await
     }
 
     /// Notes what a reference means now.
-    pub(super) async fn remember(&self, reference: &Reference, digest: &Digest) -> Result<(), StoreError> {
+    pub(super) async fn remember(&self, reference: &Reference, resolved: &Resolved) -> Result<(), StoreError> {
         let path = self.tag(reference);
-        let tag = Tag { reference: reference.to_string(), digest: digest.clone() };
+        let (digest, named) = (resolved.digest.clone(), resolved.named.clone());
+        let tag = Tag { reference: reference.to_string(), digest, named };
         blocking(move || {
             let text = serde_json::to_vec(&tag).unwrap_or_default();
             write_whole(&path, &text).map_err(StoreError::io("write", &path))

@@ -276,5 +276,12 @@ fn bounds() -> Vec<Case> {
         case("a zstd bomb by default", zstd(&bomb(96 << 20)), TOO_LARGE),
         case("gzip in two members", twice, Expect::Has(&["zeros"])),
         case("zstd", zstd(&bomb(1 << 20)), Expect::Has(&["zeros"])),
+        case("zstd with a skippable frame behind", [zstd(&bomb(1 << 20)), skippable()].concat(), Expect::Has(&["zeros"])),
+        case("zstd with a window of two gigabytes", vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00], MALFORMED),
     ]
+}
+
+/// As zstd:chunked keeps its table of contents.
+fn skippable() -> Vec<u8> {
+    [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"toc!"].concat()
 }

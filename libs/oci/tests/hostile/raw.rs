@@ -54,10 +54,6 @@ impl Header {
         self.text(257, 8, b"ustar  \0")
     }
 
-    pub fn mode(&mut self, mode: u64) -> &mut Self {
-        self.octal(100, 8, mode)
-    }
-
     /// With the right checksum.
     pub fn done(&self) -> [u8; 512] {
         let mut block = self.block;
