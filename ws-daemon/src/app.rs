@@ -60,7 +60,7 @@ pub async fn bind(config: &Config) -> Result<Bound, NodeError> {
     let layout = Layout::open(&config.node_dir())?;
     // Opened before the parts: a second daemon on the directory is refused before it touches anything.
     let store = Store::open(&layout.database())?;
-    let parts = real_parts(config, &layout).await?;
+    let parts = real_parts(config, &layout, &store).await?;
     assemble(config, layout, store, parts).await
 }
 
@@ -71,8 +71,9 @@ pub async fn bind_with(config: &Config, parts: Parts) -> Result<Bound, NodeError
     assemble(config, layout, store, parts).await
 }
 
-async fn real_parts(config: &Config, layout: &Layout) -> Result<Parts, NodeError> {
+async fn real_parts(config: &Config, layout: &Layout, store: &Store) -> Result<Parts, NodeError> {
     let mut sandbox = SandboxConfig::new(layout.root(), config.supervisor_path()?);
+    sandbox.cgroup_parent = format!("crannog/{}", store.scope()?);
     let hidden = std::mem::take(&mut sandbox.host.hide);
     sandbox.host = config.host.clone();
     sandbox.host.hide.extend(hidden);
@@ -89,7 +90,8 @@ async fn real_parts(config: &Config, layout: &Layout) -> Result<Parts, NodeError
 async fn assemble(config: &Config, layout: Layout, store: Store, parts: Parts) -> Result<Bound, NodeError> {
     let node_id = store.node_id(&config.node_id)?;
     let orchestrator = Orchestrator::new(&config.orchestrator, &node_id, &config.token()?)?;
-    let ledger = Ledger::new(store.clone(), config.id_range_first, config.id_range_count);
+    let begin = u32::from_str_radix(&store.scope()?, 16).unwrap_or_default();
+    let ledger = Ledger::new(store.clone(), config.id_range_first, config.id_range_count.max(1), begin);
     let world = World {
         images: parts.images,
         content: Arc::new(NodeLocalContent::new(layout.clone(), ledger.clone(), store.clone())),

@@ -116,7 +116,7 @@ mod tests {
     fn content(directory: &Path) -> NodeLocalContent {
         let layout = Layout::open(directory).expect("layout");
         let store = Store::open(&layout.database()).expect("store");
-        let ledger = Ledger::new(store.clone(), 1_879_048_192, 8);
+        let ledger = Ledger::new(store.clone(), 1_879_048_192, 8, 0);
         NodeLocalContent::new(layout, ledger, store)
     }
 

@@ -14,21 +14,24 @@ pub struct Ledger {
     store: Store,
     first: u32,
     count: u32,
+    begin: u32,
 }
 
 impl Ledger {
-    /// A ledger over `count` ranges from `first` on.
-    pub fn new(store: Store, first: u32, count: u32) -> Self {
-        Self { store, first, count }
+    /// A ledger over `count` ranges from `first` on; it begins to give them out at number `begin`, so that two servers
+    /// on one machine, which know nothing of each other, do not both begin with the first.
+    pub fn new(store: Store, first: u32, count: u32, begin: u32) -> Self {
+        Self { store, first, count, begin }
     }
 
-    /// The range of an owner: the one it has, else the lowest free one.
+    /// The range of an owner: the one it has, else the next free one.
     pub fn acquire(&self, owner: &str) -> Result<IdRange, NodeError> {
         let found = self.store.ranges(&format!("give {owner} a range of ids"), |table| {
             if let Some(held) = matching(table, |holder| holder == owner)?.first() {
                 return Ok(Some(*held));
             }
-            let all = (0..self.count).map(|n| self.first + n * IdRange::SIZE);
+            let numbers = (0..self.count).map(|n| (self.begin % self.count + n) % self.count);
+            let all = numbers.map(|number| self.first + number * IdRange::SIZE);
             let Some(base) = first_free(table, all)? else { return Ok(None) };
             table.insert(base, owner)?;
             Ok(Some(base))
@@ -86,7 +89,7 @@ mod tests {
     fn ledger(count: u32) -> (tempfile::TempDir, Ledger) {
         let directory = tempfile::tempdir().expect("directory");
         let store = Store::open(&directory.path().join("state.redb")).expect("store");
-        (directory, Ledger::new(store, 1_000 * 65_536, count))
+        (directory, Ledger::new(store, 1_000 * 65_536, count, 0))
     }
 
     #[test]
@@ -111,6 +114,14 @@ mod tests {
         ledger.release("a").expect("bears repeating");
         assert_eq!(ledger.acquire("c").expect("c"), first);
         assert_eq!(ledger.owners().expect("owners"), ["c", "b"]);
+    }
+
+    #[test]
+    fn a_ledger_that_begins_late_goes_round_to_the_first() {
+        let (_directory, ledger) = ledger(3);
+        let late = Ledger { begin: 5, ..ledger };
+        let bases: Vec<u32> = ["a", "b", "c"].iter().map(|owner| late.acquire(owner).expect("range").base / IdRange::SIZE).collect();
+        assert_eq!(bases, [1_002, 1_000, 1_001]);
     }
 
     #[test]

@@ -74,16 +74,23 @@ impl Store {
 
     /// The name of this node: kept from the first start on.
     pub fn node_id(&self, configured: &str) -> Result<String, NodeError> {
-        self.write("keep the node's name", |transaction| {
+        match configured {
+            "" => Ok(format!("node-{}", self.scope()?)),
+            configured => Ok(configured.to_owned()),
+        }
+    }
+
+    /// Eight hex digits that no other data directory of this machine has: what the node makes beside its directory
+    /// (control groups) is made under it, so that two servers on a machine never meet.
+    pub fn scope(&self) -> Result<String, NodeError> {
+        self.write("keep the node's scope", |transaction| {
             let mut meta = transaction.open_table(META)?;
-            let kept = meta.get("node_id")?.map(|value| value.value().to_owned());
-            let id = match (configured, kept) {
-                ("", Some(kept)) => return Ok(kept),
-                ("", None) => format!("node-{}", hex::encode(rand::random::<[u8; 4]>())),
-                (configured, _) => configured.to_owned(),
-            };
-            meta.insert("node_id", id.as_str())?;
-            Ok(id)
+            if let Some(kept) = meta.get("scope")? {
+                return Ok(kept.value().to_owned());
+            }
+            let made = hex::encode(rand::random::<[u8; 4]>());
+            meta.insert("scope", made.as_str())?;
+            Ok(made)
         })
     }
 
