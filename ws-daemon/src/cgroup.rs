@@ -19,6 +19,8 @@ use hierarchy::Hierarchy;
 
 /// How long killed processes get to be gone (a process in an uninterruptible call may take its time).
 const DEATH_DEADLINE: Duration = Duration::from_secs(20);
+/// How often a group is made again whose parent was taken away meanwhile.
+const ATTEMPTS: usize = 10;
 /// Between two looks at a group that is not empty yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
@@ -37,7 +39,7 @@ pub struct Cgroup {
 }
 
 impl Cgroups {
-    /// Finds what is mounted on this machine. `parent` is a name: "crannog".
+    /// Finds what is mounted on this machine. `parent` is a name of one or more parts: "crannog/1f3a…".
     pub fn discover(parent: &str) -> io::Result<Self> {
         Ok(Self { parent: Path::new("/").join(parent), hierarchies: hierarchy::mounted()? })
     }
@@ -52,27 +54,18 @@ impl Cgroups {
         Ok(Cgroup { path: path.to_owned(), hierarchies: hierarchy::mounted()? })
     }
 
-    /// Ids for which a group exists in any hierarchy.
-    pub fn ids(&self) -> io::Result<Vec<String>> {
-        let mut ids = Vec::new();
-        for hierarchy in &self.hierarchies {
-            ids.extend(directories(&hierarchy.directory(&self.parent))?);
-        }
-        ids.sort();
-        ids.dedup();
-        Ok(ids)
-    }
-
     /// Whether this machine has nothing but v2, which can be shown inside.
     pub fn is_unified(&self) -> bool {
         self.hierarchies.iter().all(|hierarchy| hierarchy.unified)
     }
 
-    /// Removes the parent where nothing is left in it.
+    /// Removes the parent, and those above it, where nothing is left in them.
     pub fn remove_parent_if_empty(&self) {
         for hierarchy in &self.hierarchies {
-            // Not empty, or gone already: both are fine.
-            let _ = fs::remove_dir(hierarchy.directory(&self.parent));
+            for path in self.parent.ancestors().filter(|path| path.parent().is_some()) {
+                // Not empty, or gone already: both are fine.
+                let _ = fs::remove_dir(hierarchy.directory(path));
+            }
         }
     }
 }
@@ -86,7 +79,9 @@ impl Cgroup {
     /// Makes the groups and writes their limits. Bears repeating.
     pub fn create(&self, wanted: &api::v1::Resources) -> io::Result<()> {
         for hierarchy in &self.hierarchies {
-            hierarchy.create(&self.path)?;
+            // Another server on this machine may take an empty parent away just now.
+            let made = (0..ATTEMPTS).map(|_| hierarchy.create(&self.path)).find(|made| !made.as_ref().is_err_and(is_gone));
+            made.unwrap_or_else(|| hierarchy.create(&self.path))?;
             limits::write(hierarchy, &hierarchy.directory(&self.path), wanted)?;
         }
         Ok(())

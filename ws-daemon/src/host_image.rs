@@ -84,7 +84,9 @@ impl HostImage {
     pub fn scaffold(&self) -> io::Result<Vec<Entry>> {
         let mut entries = hide::machine(Path::new("/"), &self.show)?;
         entries.extend(etc::entries(Path::new("/"))?);
-        entries.extend(hide::further(Path::new("/"), &self.hide, &entries));
+        // By their real names: a link that leads to the data directory hides nothing.
+        let hide: Vec<PathBuf> = self.hide.iter().chain(&checkout()).filter_map(|path| path.canonicalize().ok()).collect();
+        entries.extend(hide::further(Path::new("/"), &hide, &entries));
         Ok(entries)
     }
 
@@ -118,6 +120,11 @@ impl HostImage {
         env.extend(toolchains::found(&self.toolchains, &self.homes).into_iter().flat_map(|found| found.env));
         env
     }
+}
+
+/// The repository that the server was started in, if it was.
+fn checkout() -> Option<PathBuf> {
+    std::env::current_dir().ok().filter(|directory| directory.parent().is_some() && directory.join(".git").exists())
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub struct SandboxConfig {
     pub data: PathBuf,
     /// The supervisor: a static program; also `sudo` in images that have none.
     pub supervisor: PathBuf,
-    /// Name of the cgroup that all instances are in.
+    /// Name of the cgroup that all instances are in: "crannog", or with a part of its own for each data directory.
     pub cgroup_parent: String,
     /// An OCI runtime to use instead of the embedded one: "runc".
     pub runtime: Option<PathBuf>,

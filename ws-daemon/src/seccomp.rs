@@ -9,4 +9,5 @@ mod names;
 mod profile;
 
 pub use filter::{FilterError, Program, compile};
+pub use names::numbers;
 pub use profile::profile;

@@ -46,14 +46,13 @@ const VAR_LIB: [&str; 28] = [
 const VAR_CACHE: [&str; 6] = ["apt", "debconf", "dictionaries-common", "fontconfig", "ldconfig", "man"];
 
 /// Directories that every system has and that are empty in a new one.
-const EMPTY: [(&str, u32); 14] = [
+const EMPTY: [(&str, u32); 13] = [
     ("/boot", 0o755),
     ("/home", 0o755),
     ("/media", 0o755),
     ("/mnt", 0o755),
     ("/root", 0o755),
     ("/run", 0o755),
-    ("/run/lock", 0o1777),
     ("/srv", 0o755),
     ("/tmp", 0o1777),
     ("/var/log", 0o755),

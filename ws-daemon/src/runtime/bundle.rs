@@ -14,9 +14,10 @@ use crate::ports::{IdRange, SandboxSpec};
 /// Where PID 1's binary is shown inside, read-only.
 pub const SUPERVISOR: &str = "/.crannog/supervisor";
 
-/// Docker's set. CAP_NET_RAW does nothing here, because the network namespace belongs to the machine; without it in the
-/// bounding set, though, a `ping` with file capabilities could not even be executed.
-const CAPABILITIES: [&str; 14] = [
+/// Docker's set and one more. CAP_NET_RAW does nothing here, because the network namespace belongs to the machine; without it
+/// in the bounding set, though, a `ping` with file capabilities could not even be executed. CAP_SYS_PTRACE lets PID 1 say
+/// which program listens on a port; it drops it for what it starts.
+const CAPABILITIES: [&str; 15] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -31,6 +32,7 @@ const CAPABILITIES: [&str; 14] = [
     "CAP_SETPCAP",
     "CAP_SETUID",
     "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
 ];
 
 /// What a guest has no business reading (TM-04).
@@ -158,6 +160,10 @@ fn mounts(etc: &Path, spec: &SandboxSpec, parts: &Parts<'_>) -> anyhow::Result<V
                 "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"] }),
         json!({ "destination": "/dev/shm", "type": "tmpfs", "source": "shm",
                 "options": ["nosuid", "nodev", "noexec", "mode=1777", "size=1g"] }),
+        // What is there says what runs now: kept over a restart it would lie.
+        json!({ "destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=755", "size=64m"] }),
+        json!({ "destination": "/run/lock", "type": "tmpfs", "source": "tmpfs",
+                "options": ["nosuid", "nodev", "noexec", "mode=1777", "size=5m"] }),
         json!({ "destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "nodev", "noexec"] }),
     ];
     if parts.cgroup_mount {

@@ -21,7 +21,7 @@ use crate::runtime::bundle::{self, Parts, Shown};
 use crate::runtime::{Creation, State};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const MOUNT_POINTS: [&str; 4] = ["/proc", "/sys", "/dev", "/.crannog"];
+const MOUNT_POINTS: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/.crannog"];
 const ETC_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
 impl Inner {
@@ -56,6 +56,7 @@ impl Inner {
         // What an earlier attempt left half made is in the way.
         self.clear(&spec.id)?;
         let (bundle, cgroup) = (self.bundle(&spec.id), self.cgroups.of(&spec.id));
+        fs::create_dir_all(&bundle).map_err(NodeError::io(format!("make the bundle of {}", spec.id)))?;
         cgroup.create(&spec.limits).map_err(NodeError::io(format!("make the control groups of {}", spec.id)))?;
         let shown = self.shown(spec);
         let root = self.assemble(spec, &shown)?;
@@ -110,17 +111,17 @@ impl Inner {
         Ok(())
     }
 
+    /// Those with a bundle: it is made before everything else and removed after it. Not by control groups, which daemons
+    /// with other data directories on this machine have too.
     pub(super) fn list(&self) -> Result<Vec<String>, NodeError> {
-        let mut ids = self.cgroups.ids().map_err(NodeError::io("list control groups"))?;
         let instances = self.data.join("instances");
-        match fs::read_dir(&instances) {
-            Ok(entries) => ids.extend(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        let mut ids: Vec<String> = match fs::read_dir(&instances) {
+            Ok(entries) => entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(NodeError::Io { doing: format!("list {}", instances.display()), source: error }),
-        }
-        ids.retain(|id| self.bundle(id).exists() || self.cgroups.of(id).exists());
+        };
+        ids.retain(|id| self.bundle(id).exists());
         ids.sort();
-        ids.dedup();
         Ok(ids)
     }
 

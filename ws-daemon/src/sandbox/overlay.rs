@@ -85,7 +85,7 @@ fn in_own_namespace(layers: &Layers<'_>) -> Result<OwnedFd, OverlayError> {
     let between = layers.at.join("scaffold");
     scaffold::build(&between, layers.image, layers.scaffold, base)
         .map_err(|source| failed(Step::Scaffold, "lay out mount points", source))?;
-    overlay(layers, &[&between, &lower]).map_err(|source| failed(Step::Overlay, "mount the overlay", source))
+    overlay(layers).map_err(|source| failed(Step::Overlay, "mount the overlay", source))
 }
 
 /// A read-only copy of the mount that `source` is on, seen through `ids`: what belongs to 0 on disk belongs to the range's
@@ -103,34 +103,36 @@ fn attach_mapped(source: &Path, target: &Path, ids: &OwnedFd) -> io::Result<()> 
     Ok(move_mount(&tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
+/// All paths are relative to the workplace, so that `mount` inside does not tell where the data directory is.
 /// `redirect_dir=on`: renaming a directory of the image works, as `npm` and `git` expect.
-fn overlay(layers: &Layers<'_>, lowers: &[&Path]) -> io::Result<OwnedFd> {
-    let merged = layers.at.join("merged");
-    fs::create_dir(&merged)?;
-    let lowers: Vec<String> = lowers.iter().map(|lower| escape(lower, true)).collect();
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={},redirect_dir=on",
-        lowers.join(":"),
-        escape(&layers.writable.upper, false),
-        escape(&layers.writable.work, false),
-    );
+fn overlay(layers: &Layers<'_>) -> io::Result<OwnedFd> {
+    // The thread has a working directory of its own since it left the process's (CLONE_FS).
+    std::env::set_current_dir(layers.at)?;
+    fs::create_dir("merged")?;
+    let (upper, work) = (below_writable(&layers.writable.upper)?, below_writable(&layers.writable.work)?);
+    let options = format!("lowerdir=scaffold:image,upperdir={upper},workdir={work},redirect_dir=on");
     let options = std::ffi::CString::new(options)?;
-    mount("overlay", &merged, "overlay", MountFlags::NODEV, options.as_c_str())?;
-    let root = open_tree(CWD, &merged, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+    mount("overlay", "merged", "overlay", MountFlags::NODEV, options.as_c_str())?;
+    let root = open_tree(CWD, "merged", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
     sys::mount::set_attributes(&root, sys::mount::NO_DEV, None)?;
     Ok(root)
 }
 
-/// Commas end an option; colons end a lower.
-fn escape(path: &Path, is_lower: bool) -> String {
-    let mut text = String::new();
-    for character in path.to_string_lossy().chars() {
-        if matches!(character, '\\' | ',') || (is_lower && character == ':') {
-            text.push('\\');
-        }
-        text.push(character);
+/// Upper and work directory must be on one mount: their parent is shown at `writable`, once.
+fn below_writable(directory: &Path) -> io::Result<String> {
+    let (Some(parent), Some(name)) = (directory.parent(), directory.file_name().and_then(|name| name.to_str())) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    let shown = Path::new("writable");
+    if !shown.exists() {
+        fs::create_dir(shown)?;
+        let tree = open_tree(CWD, parent, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+        move_mount(&tree, "", CWD, shown, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     }
-    text
+    if !shown.join(name).is_dir() {
+        return Err(io::Error::other(format!("{} is not beside the other one of upper and work", directory.display())));
+    }
+    Ok(format!("writable/{name}"))
 }
 
 fn failed(step: Step, doing: &str, source: io::Error) -> OverlayError {

@@ -128,3 +128,8 @@ pub fn number(name: &str) -> Option<i64> {
     let mut all = ALLOWED.iter().chain(ALLOWED_HERE).chain(SPECIAL);
     all.find(|(known, _)| *known == name).map(|(_, number)| *number)
 }
+
+/// The numbers of all calls that the profile names.
+pub fn numbers() -> std::collections::BTreeSet<i64> {
+    ALLOWED.iter().chain(ALLOWED_HERE).chain(SPECIAL).map(|(_, number)| *number).collect()
+}
