@@ -154,7 +154,7 @@ impl Shared {
     fn subnet_of(&self, id: &str, used: &[(String, Ipv4Addr)]) -> Result<Subnet, NodeError> {
         let name = links::name_of(id);
         if let Some((_, address)) = used.iter().find(|(link, _)| *link == name) {
-            return Ok(Subnet::of_gateway(*address));
+            return Ok(Subnet::around(*address));
         }
         let taken: BTreeSet<Ipv4Addr> = used.iter().map(|(_, address)| *address).collect();
         self.ledger.lock().take(&taken).ok_or_else(|| {
@@ -166,11 +166,15 @@ impl Shared {
 
     fn remove(&self, id: &str) -> Result<(), NodeError> {
         let _lock = self.lock()?;
+        // The file goes last. Without it there is nothing of ours, and a link of that name is another daemon's.
+        if !self.file(id).exists() {
+            return Ok(());
+        }
         let name = links::name_of(id);
         let (own, others): (Vec<_>, Vec<_>) = links::addresses()?.into_iter().partition(|(link, _)| *link == name);
         links::delete(&name)?;
         for (_, address) in own {
-            self.ledger.lock().release(Subnet::of_gateway(address));
+            self.ledger.lock().release(Subnet::around(address));
         }
         sys::netns::remove(&self.file(id)).map_err(NodeError::io(format!("remove the network namespace of {id}")))?;
         let sources = sources(&others);
@@ -224,7 +228,7 @@ impl Shared {
 /// Of all addresses of the node those on links of instances, each as what the instance has on the other side.
 fn sources(addresses: &[(String, Ipv4Addr)]) -> Sources {
     let of_instances = addresses.iter().filter(|(link, _)| link.starts_with(links::PREFIX));
-    of_instances.map(|(link, address)| (link.clone(), Subnet::of_gateway(*address).instance())).collect()
+    of_instances.map(|(link, address)| (link.clone(), Subnet::around(*address).instance())).collect()
 }
 
 /// Ids become names of files and links, so nothing else gets that far.

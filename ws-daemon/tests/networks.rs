@@ -47,6 +47,15 @@ fn serve(listener: TcpListener) {
     });
 }
 
+/// Waits until rules that were flushed are there again.
+async fn rules_are_back(machine: &Machine) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !machine.said("nft", &["list", "ruleset"]).contains("@sources") {
+        assert!(tokio::time::Instant::now() < deadline, "the rules did not come back");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[test]
 fn an_instance_reaches_the_world_by_the_nodes_address() {
     on_a_machine(async |machine: &Machine| {
@@ -221,11 +230,7 @@ fn rules_that_another_firewalls_reload_flushes_come_back() {
         serve(TcpListener::bind("192.0.2.2:7000").expect("a server of the node"));
         let a = machine.networks.create(A).await.expect("a network");
         machine.nft("flush ruleset\n");
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while !machine.said("nft", &["list", "ruleset"]).contains("@sources") {
-            assert!(tokio::time::Instant::now() < deadline, "the rules did not come back");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        rules_are_back(machine).await;
         assert!(is_denied(&a, "192.0.2.2:7000"));
         assert!(ask(&a, "192.0.2.1:8000").is_ok());
     });
@@ -289,10 +294,40 @@ fn a_forward_policy_of_drop_like_dockers_does_not_keep_instances_from_the_world(
 #[test]
 fn a_full_range_is_said_with_what_to_do() {
     on_a_machine(async |machine: &Machine| {
-        let tiny = machine.daemon_with_range("10.77.0.0/29").await;
+        let tiny = machine.neighbour("10.77.0.0/29").await;
         tiny.create(A).await.expect("one");
         tiny.create(B).await.expect("two");
         let error = tiny.create("ccccccccccccccccccccccccccccccc3").await.expect_err("three");
         assert_eq!((error.class(), error.reason()), (Class::ResourceExhausted, "AddressesExhausted"));
+        for id in [A, B, "ccccccccccccccccccccccccccccccc3"] {
+            tiny.remove(id).await.expect("removed");
+        }
+    });
+}
+
+#[test]
+fn two_daemons_on_one_machine_do_not_touch_each_other() {
+    on_a_machine(async |machine: &Machine| {
+        serve(machine.world_listens("192.0.2.1:8000"));
+        let neighbour = machine.neighbour("10.77.0.0/24").await;
+        let a = machine.networks.create(A).await.expect("a network");
+        let b = neighbour.create(B).await.expect("the neighbour's");
+        assert_eq!(
+            (machine.networks.list().await.expect("own"), neighbour.list().await.expect("own")),
+            (vec![A.into()], vec![B.into()])
+        );
+        let of_b = format!("{}:9000", b.address);
+        serve(sys::netns::run_in(&b.namespace, || TcpListener::bind(&of_b)).expect("a server in B"));
+        assert!(ask(&b, &of_b).is_ok() && is_denied(&a, &of_b), "A reached the neighbour's instance");
+        machine.networks.remove(B).await.expect("not its own: nothing to do");
+        machine.nft("flush ruleset\n");
+        rules_are_back(machine).await;
+        for instance in [&a, &b] {
+            assert_eq!(ask(instance, "192.0.2.1:8000").expect("the way out"), "192.0.2.2");
+        }
+        machine.networks.remove(A).await.expect("removed");
+        assert_eq!(ask(&b, "192.0.2.1:8000").expect("the neighbour's is untouched"), "192.0.2.2");
+        neighbour.remove(B).await.expect("removed");
+        assert_eq!(machine.said("nft", &["list", "tables"]), "");
     });
 }

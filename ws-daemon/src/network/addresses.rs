@@ -65,9 +65,14 @@ impl Subnet {
     /// How long its prefix is.
     pub(super) const PREFIX: u8 = 30;
 
-    /// The one that an address of the node's side is in.
-    pub(super) fn of_gateway(address: Ipv4Addr) -> Self {
+    /// The one that an address is in, of either side.
+    pub(super) fn around(address: Ipv4Addr) -> Self {
         Self(u32::from(address) & !3)
+    }
+
+    /// Its first address, which nobody has.
+    pub(super) fn network(self) -> Ipv4Addr {
+        Ipv4Addr::from(self.0)
     }
 
     /// The node's side.
@@ -99,7 +104,7 @@ impl Ledger {
     /// A subnet none of whose addresses the node has.
     pub(super) fn take(&mut self, taken: &BTreeSet<Ipv4Addr>) -> Option<Subnet> {
         self.released.retain(|_, since| since.elapsed() < self.quarantine);
-        let in_use: BTreeSet<Subnet> = taken.iter().map(|address| Subnet::of_gateway(*address)).collect();
+        let in_use: BTreeSet<Subnet> = taken.iter().map(|address| Subnet::around(*address)).collect();
         let count = self.range.subnets();
         let candidates = (0..count).map(|step| (self.next + step) % count);
         let free = |index: &u32| {
@@ -146,9 +151,9 @@ mod tests {
 
     #[test]
     fn a_subnet_has_one_address_for_each_side() {
-        let subnet = Subnet::of_gateway(Ipv4Addr::new(10, 201, 7, 9));
+        let subnet = Subnet::around(Ipv4Addr::new(10, 201, 7, 9));
         assert_eq!(subnet.gateway(), Ipv4Addr::new(10, 201, 7, 9));
         assert_eq!(subnet.instance(), Ipv4Addr::new(10, 201, 7, 10));
-        assert_eq!(Subnet::of_gateway(subnet.instance()), subnet);
+        assert_eq!(Subnet::around(subnet.instance()), subnet);
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use domain::class::Class;
 
-use super::addresses::PrivateRange;
+use super::addresses::{PrivateRange, Subnet};
 use super::links::PREFIX;
 use crate::error::NodeError;
 
@@ -26,6 +26,7 @@ add chain inet crannog postrouting { type nat hook postrouting priority srcnat; 
 add chain inet crannog from_instance
 flush set inet crannog sources
 flush set inet crannog resolvers
+flush set inet crannog ranges
 flush chain inet crannog prerouting
 flush chain inet crannog input
 flush chain inet crannog forward
@@ -73,7 +74,9 @@ pub(super) fn apply(range: PrivateRange, resolvers: &BTreeSet<Ipv4Addr>, sources
         true => String::new(),
         false => format!("add element inet crannog {set} {{ {} }}\n", elements.join(", ")),
     };
-    let ranges = elements("ranges", vec![range.to_string()]);
+    // Subnets of instances of other daemons, whose ranges may be others, as well as the own range.
+    let subnets = sources.values().map(|address| format!("{}/{}", Subnet::around(*address).network(), Subnet::PREFIX));
+    let ranges = elements("ranges", subnets.chain([range.to_string()]).collect());
     let servers = elements("resolvers", resolvers.iter().map(ToString::to_string).collect());
     let pairs = elements("sources", sources.iter().map(|(link, address)| format!("\"{link}\" . {address}")).collect());
     run("put the rules for instances in force", &format!("{RULES}{ranges}{servers}{pairs}"))

@@ -94,10 +94,11 @@ impl Machine {
         VethNetworks::open(settings(self.directory.path())).await.expect("networks")
     }
 
-    /// A daemon with another range.
-    pub async fn daemon_with_range(&self, range: &str) -> VethNetworks {
+    /// A daemon of other data and another range on the same machine.
+    pub async fn neighbour(&self, range: &str) -> VethNetworks {
         let range = range.parse().expect("a range");
-        let settings = NetworkSettings { range, ..settings(self.directory.path()) };
+        let namespaces = self.directory.path().join("neighbour");
+        let settings = NetworkSettings { range, namespaces, ..settings(self.directory.path()) };
         VethNetworks::open(settings).await.expect("networks")
     }
 
