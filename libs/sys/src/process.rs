@@ -165,7 +165,7 @@ mod tests {
                 no_new_privileges: true,
                 keep: vec![],
                 nice: 0,
-            never: vec![],
+                never: vec![],
             },
         );
         let output = String::from_utf8(command.output().expect("output").stdout).expect("text");
@@ -192,6 +192,7 @@ mod tests {
             no_new_privileges: false,
             keep,
             nice: 19,
+            never: vec![],
         };
         prepare(&mut command, setup);
         assert_eq!(String::from_utf8(command.output().expect("output").stdout).expect("text"), "words19\n");
@@ -210,7 +211,7 @@ mod tests {
                 no_new_privileges: false,
                 keep: vec![],
                 nice: 0,
-            never: vec![],
+                never: vec![],
             },
         );
         assert_eq!(command.spawn().unwrap_err().kind(), io::ErrorKind::NotFound);
