@@ -36,8 +36,8 @@ impl Clone<'_> {
     pub async fn run(&self, bundle: Option<&Bundle>, partial: bool) -> Result<Cloned, ContentError> {
         self.git.run(self.call("init").args(["--quiet"])).await?;
         let partial = match (bundle, &self.plan.remote) {
-            (Some(bundle), _) => self.from_bundle(bundle).await.map(|()| false)?,
-            (None, Some(_)) => self.from_remote(partial).await?,
+            (Some(bundle), _) => self.fetch_bundle(bundle).await.map(|()| false)?,
+            (None, Some(_)) => self.fetch_remote(partial).await?,
             (None, None) => false,
         };
         self.settle().await?;
@@ -47,7 +47,7 @@ impl Clone<'_> {
         Ok(Cloned { partial, fresh: true })
     }
 
-    async fn from_bundle(&self, bundle: &Bundle) -> Result<(), ContentError> {
+    async fn fetch_bundle(&self, bundle: &Bundle) -> Result<(), ContentError> {
         let heads = bundle.heads(self.git, self.directory).await?;
         if let Some(changes) = self.plan.changes.as_ref().filter(|c| !heads.contains(c)) {
             return Err(self.git.failed(&self.call("fetch").about(changes), Fault::RefNotFound, ""));
@@ -64,7 +64,7 @@ impl Clone<'_> {
     }
 
     /// True when blobs were left out.
-    async fn from_remote(&self, partial: bool) -> Result<bool, ContentError> {
+    async fn fetch_remote(&self, partial: bool) -> Result<bool, ContentError> {
         let remote = self.plan.remote.as_ref().map(|r| r.url());
         self.write_origin(remote).await?;
         let partial = match partial {

@@ -33,7 +33,7 @@ fn without_userinfo(text: &str) -> String {
         clean.push_str(before);
         let end = after.find(|c: char| matches!(c, '/' | '\'' | '"') || c.is_whitespace()).unwrap_or(after.len());
         match after[..end].rfind('@') {
-            Some(sign) if !(before.ends_with("ssh://") && !after[..sign].contains(':')) => {
+            Some(sign) if !before.ends_with("ssh://") || after[..sign].contains(':') => {
                 clean.push_str("***");
                 rest = &after[sign..];
             }
