@@ -360,3 +360,28 @@ async fn a_submodule_of_the_same_host_comes_along() -> anyhow::Result<()> {
     assert_eq!(git(&mut instance, "status --porcelain").await?, "");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_clone_that_is_still_partial_at_a_restart_is_completed_then() -> anyhow::Result<()> {
+    let Hosted { fixture, host, root: _root } = hosted(Mode::Open).await?;
+    let source = GitSource { partial: true, ..source(&fixture, &host.url("usual.git"), "refs/heads/main")? };
+    let kept = open_directory()?;
+    let app = kept.path().join("app");
+    let (url, path) = (source.remote.clone(), app.display().to_string());
+    let args = ["clone", "--quiet", "--filter=blob:none", &url, &path].map(str::to_owned);
+    tokio::task::spawn_blocking(move || testkit::git::git(Path::new("/"), args.iter().map(String::as_str), b"")).await??;
+    let missing = ["rev-list", "--objects", "--all", "--missing=print"];
+    assert!(testkit::git::git(&app, missing, b"")?.contains('?'), "a partial one to begin with");
+    let mut instance = Instance::with(|config| {
+        with_source(config, source);
+        config.content_ready = true;
+        config.spec.get_or_insert_default().repository_directory = path.clone();
+        let owner = format!("{}:{}", config.uid, config.gid);
+        std::process::Command::new("chown").args(["-R", &owner, &path]).status().expect("chown");
+    })
+    .await?;
+    ready(&mut instance).await?;
+    drop(host);
+    assert!(!testkit::git::git(&app, missing, b"")?.contains('?'));
+    Ok(())
+}
