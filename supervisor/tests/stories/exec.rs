@@ -141,12 +141,12 @@ async fn a_client_that_goes_away_leaves_no_process_behind() -> anyhow::Result<()
     wait_until("the command runs", || Ok(mark.exists())).await?;
     let pid = std::fs::read_to_string(&mark)?;
     drop((asks, answers));
-    let mut left = b"0".to_vec();
     // It ignores SIGHUP, so SIGKILL has to come.
-    while !left.is_empty() {
-        left = instance.shell(&format!("ps -o pid= -p {pid}")).await?.stdout;
-    }
-    Ok(())
+    let gone = async {
+        while !instance.shell(&format!("ps -o pid= -p {pid}")).await?.stdout.is_empty() {}
+        Ok(())
+    };
+    tokio::time::timeout(PATIENCE, gone).await?
 }
 
 #[tokio::test]
