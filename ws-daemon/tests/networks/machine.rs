@@ -1,7 +1,7 @@
 //! A machine for one test: a network namespace with a link to a world, and the daemon's networks in it.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ws_daemon::network::{NetworkSettings, VethNetworks};
@@ -15,7 +15,7 @@ pub struct Machine {
     pub world: PathBuf,
     /// Where the namespaces of instances are bound.
     pub namespaces: PathBuf,
-    directory: tempfile::TempDir,
+    directory: PathBuf,
 }
 
 /// Runs a test on a machine of its own, on a thread of its own; skips it with a word where that cannot be.
@@ -51,22 +51,31 @@ fn run(test: impl AsyncFnOnce(&Machine)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let machine = Machine::new(directory).await;
+            let machine = Machine::new(directory.path().to_owned()).await;
             test(&machine).await;
             machine.end().await;
         });
     }));
     sys::netns::remove(&world).expect("the world ends");
+    unbind_below(directory.path());
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
 }
 
+/// A test that failed leaves namespaces bound; its links go with the machine.
+fn unbind_below(directory: &Path) {
+    let folders = ["netns", "neighbour"].map(|name| std::fs::read_dir(directory.join(name)));
+    for file in folders.into_iter().flatten().flatten().flatten() {
+        sys::netns::remove(&file.path()).expect("unbound");
+    }
+}
+
 impl Machine {
-    async fn new(directory: tempfile::TempDir) -> Self {
-        let (world, namespaces) = (directory.path().join("world"), directory.path().join("netns"));
-        std::fs::write(directory.path().join("resolv.conf"), "nameserver 192.0.2.1\n").expect("a resolv.conf");
-        let networks = VethNetworks::open(settings(directory.path())).await.expect("networks");
+    async fn new(directory: PathBuf) -> Self {
+        let (world, namespaces) = (directory.join("world"), directory.join("netns"));
+        std::fs::write(directory.join("resolv.conf"), "nameserver 192.0.2.1\n").expect("a resolv.conf");
+        let networks = VethNetworks::open(settings(&directory)).await.expect("networks");
         let machine = Self { networks, world, namespaces, directory };
         machine.ip("link set lo up");
         machine.ip("link add up0 type veth peer name up1");
@@ -82,7 +91,7 @@ impl Machine {
         machine
     }
 
-    /// Removes what the test left, so that a failed assertion elsewhere is not followed by a full disk of namespaces.
+    /// Removes what the test left, as a daemon would.
     async fn end(self) {
         for id in self.networks.list().await.expect("a list") {
             self.networks.remove(&id).await.expect("removed");
@@ -91,20 +100,20 @@ impl Machine {
 
     /// The next life of the daemon on the same data.
     pub async fn another_daemon(&self) -> VethNetworks {
-        VethNetworks::open(settings(self.directory.path())).await.expect("networks")
+        VethNetworks::open(settings(&self.directory)).await.expect("networks")
     }
 
     /// A daemon of other data and another range on the same machine.
     pub async fn neighbour(&self, range: &str) -> VethNetworks {
         let range = range.parse().expect("a range");
-        let namespaces = self.directory.path().join("neighbour");
-        let settings = NetworkSettings { range, namespaces, ..settings(self.directory.path()) };
+        let namespaces = self.directory.join("neighbour");
+        let settings = NetworkSettings { range, namespaces, ..settings(&self.directory) };
         VethNetworks::open(settings).await.expect("networks")
     }
 
     /// What the node's resolver configuration says.
     pub fn resolv_conf(&self, text: &str) {
-        std::fs::write(self.directory.path().join("resolv.conf"), text).expect("a resolv.conf");
+        std::fs::write(self.directory.join("resolv.conf"), text).expect("a resolv.conf");
     }
 
     /// A listening socket in the world.
@@ -140,7 +149,7 @@ impl Machine {
 
     /// Gives rules to `nft`.
     pub fn nft(&self, rules: &str) {
-        let file = self.directory.path().join("rules.nft");
+        let file = self.directory.join("rules.nft");
         std::fs::write(&file, rules).expect("rules");
         self.said("nft", &["-f", &file.display().to_string()]);
     }
@@ -154,7 +163,7 @@ impl Machine {
     }
 }
 
-fn settings(directory: &std::path::Path) -> NetworkSettings {
+fn settings(directory: &Path) -> NetworkSettings {
     NetworkSettings {
         lock: directory.join("lock"),
         resolv_conf: directory.join("resolv.conf"),
