@@ -684,3 +684,51 @@ async fn two_daemons_with_data_of_their_own_do_not_see_each_others_containers() 
     assert_eq!(node.root("echo alive"), "alive");
     node.remove().await;
 }
+
+/// TM-07: the programs of the machine that a guest can see the other end of cannot be written by its root.
+#[tokio::test]
+async fn tm_07_the_supervisor_cannot_be_overwritten_from_inside() {
+    if !can_run() {
+        return;
+    }
+    let Some(node) = with_busybox() else { return };
+    node.prepare().await;
+    node.start().await;
+    for attempt in
+        ["echo x > /proc/1/exe", "echo x > /.crannog/supervisor", "chmod 777 /.crannog/supervisor", "rm -f /.crannog/supervisor"]
+    {
+        assert_ne!(node.run(0, 0, attempt).1, 0, "{attempt}");
+    }
+    let installed = fs::read_dir(node.config.data.join("bin")).expect("bin").flatten().next().expect("a copy").path();
+    assert_eq!(fs::read(&installed).expect("copy"), fs::read(pid1()).expect("original"));
+    // A directory above a mount can be moved; the next start makes it anew.
+    assert_eq!(node.run(0, 0, "mv /.crannog /elsewhere && ln -s /elsewhere /.crannog").1, 0);
+    node.remove().await;
+    node.prepare().await;
+    node.start().await;
+    assert_eq!(node.root("echo well"), "well");
+    node.remove().await;
+}
+
+/// TM-10: whatever a guest's root does, nothing in the upper has an id of the machine or is a device.
+#[tokio::test]
+async fn tm_10_nothing_in_the_upper_is_the_machines() {
+    if !can_run() {
+        return;
+    }
+    let Some(node) = with_busybox() else { return };
+    node.prepare().await;
+    node.start().await;
+    node.root("cp /bin/busybox /suid; chmod 6755 /suid; chown 0:0 /suid; mknod /null c 1 3; mknod /disk b 254 0; mkfifo /pipe; rm -r /bin/wget");
+    node.remove().await;
+    let base = node.spec.layer.range.base;
+    let listed = Command::new("find").arg(node.upper()).args(["-printf", "%U %G %y %p\n"]).output().expect("find");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains("/suid") && listed.contains("/pipe"), "{listed}");
+    for line in listed.lines().filter(|line| !line.ends_with("/bin/wget")) {
+        let fields: Vec<&str> = line.splitn(4, ' ').collect();
+        let is_own = |id: &str| id.parse::<u32>().is_ok_and(|id| (base..base + IdRange::SIZE).contains(&id));
+        assert!(is_own(fields[0]) && is_own(fields[1]), "{line}");
+        assert!(!matches!(fields[2], "b" | "c"), "{line}");
+    }
+}

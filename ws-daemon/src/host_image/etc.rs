@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::sandbox::scaffold::Entry;
 
 /// Hidden although everybody on the machine may read them: who it is, who may come in, and services' settings.
-const PRIVATE: [&str; 22] = [
+const PRIVATE: [&str; 24] = [
     "apt/auth.conf",
     "apt/auth.conf.d",
     "cloud",
@@ -31,9 +31,13 @@ const PRIVATE: [&str; 22] = [
     "wireguard",
     "wpa_supplicant",
     "crannog",
+    "shadow-",
+    "gshadow-",
 ];
 /// Written anew, or mounted.
-const REPLACED: [&str; 7] = ["shadow", "gshadow", "shadow-", "gshadow-", "hosts", "hostname", "resolv.conf"];
+const REPLACED: [&str; 5] = ["shadow", "gshadow", "hosts", "hostname", "resolv.conf"];
+/// Written anew where the machine has `sudo`.
+const RULES: [&str; 2] = ["sudoers", "sudoers.d"];
 const KEY_MARK: &[u8] = b"PRIVATE KEY-----";
 /// Keys are small; a bundle of certificates is not looked through.
 const MOST_KEY_BYTES: u64 = 64 << 10;
@@ -51,7 +55,7 @@ pub fn entries(root: &Path) -> io::Result<Vec<Entry>> {
         |name: &str, text: String, mode: u32, gid: u32| Entry::File { path: etc.join(name), bytes: text.into_bytes(), mode, gid };
     entries.push(file("shadow", locked(&passwd, ":*:19000:0:99999:7:::"), 0o640, gid));
     entries.push(file("gshadow", locked(&group, ":*::"), 0o640, gid));
-    if root.join("usr/bin/sudo").exists() {
+    if has_sudo(root) {
         let rules = "Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n";
         entries.push(file("sudoers", rules.into(), 0o440, 0));
         entries.push(Entry::Empty { path: etc.join("sudoers.d"), mode: 0o750 });
@@ -74,31 +78,32 @@ fn walk(root: &Path, directory: &Path, depth: usize, entries: &mut Vec<Entry>) -
         let path = directory.join(entry.file_name());
         let Ok(found) = entry.metadata() else { continue };
         let within = path.strip_prefix("/etc").unwrap_or(&path);
-        if REPLACED.iter().any(|name| within == Path::new(name)) {
-            // The two that end in "-" are not written anew.
-            if within.to_string_lossy().ends_with('-') {
-                entries.push(Entry::Hidden(path));
-            }
+        if found.is_symlink() || is_replaced(root, within) {
             continue;
         }
-        let is_private = PRIVATE.iter().any(|name| within == Path::new(name));
-        let mode = found.permissions().mode();
+        let (mode, is_private) = (found.permissions().mode(), is_one_of(&PRIVATE, within));
         if found.is_dir() {
             match is_private || mode & 0o005 != 0o005 || depth > DEEPEST {
-                // sudoers.d is made empty above.
-                true if within == Path::new("sudoers.d") && root.join("usr/bin/sudo").exists() => {}
                 true => entries.push(Entry::Empty { path, mode: mode & 0o7777 }),
                 false => walk(root, &path, depth + 1, entries)?,
             }
-        } else if found.is_symlink() {
-            continue;
-        } else if within == Path::new("sudoers") && root.join("usr/bin/sudo").exists() {
-            continue;
         } else if is_private || mode & 0o004 == 0 || is_special(&found) || is_key(&below(root, &path), &path, found.len()) {
             entries.push(Entry::Hidden(path));
         }
     }
     Ok(())
+}
+
+fn is_replaced(root: &Path, within: &Path) -> bool {
+    is_one_of(&REPLACED, within) || (is_one_of(&RULES, within) && has_sudo(root))
+}
+
+fn is_one_of(names: &[&str], within: &Path) -> bool {
+    names.iter().any(|name| within == Path::new(name))
+}
+
+fn has_sudo(root: &Path) -> bool {
+    root.join("usr/bin/sudo").exists()
 }
 
 fn is_special(found: &fs::Metadata) -> bool {

@@ -121,7 +121,7 @@ fn expand(home: &Path, pattern: &str, version_file: Option<&str>) -> Vec<PathBuf
     let mut names: Vec<String> = fs::read_dir(&directory)
         .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
         .unwrap_or_default();
-    names.sort_by(|a, b| version_key(b).cmp(&version_key(a)));
+    names.sort_by_key(|name| std::cmp::Reverse(version_key(name)));
     if mark == "{version}" {
         let chosen = version_file.and_then(|file| fs::read_to_string(home.join(file)).ok()).unwrap_or_default();
         let chosen: Vec<&str> = chosen.split_whitespace().collect();

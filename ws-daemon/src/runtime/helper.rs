@@ -20,7 +20,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use oci_spec::runtime::{Capability, LinuxNamespaceType, Mount, PosixRlimitType, Spec};
+use oci_spec::runtime::{Capability, LinuxNamespace, LinuxNamespaceType, Mount, PosixRlimitType, Spec};
 
 use super::executor::{Confined, NEEDED};
 use super::stage::Stage;
@@ -145,12 +145,11 @@ fn stage(spec: &mut Spec, states: &Path, bundle: &Path) -> anyhow::Result<PathBu
 fn enter_network(spec: &mut Spec) -> anyhow::Result<()> {
     let Some(linux) = spec.linux_mut() else { return Ok(()) };
     let mut namespaces = linux.namespaces().clone().unwrap_or_default();
-    if let Some(at) = namespaces.iter().position(|namespace| namespace.typ() == LinuxNamespaceType::Network) {
-        if let Some(path) = namespaces[at].path() {
-            let namespace = fs::File::open(path).with_context(|| format!("open the network namespace {}", path.display()))?;
-            setns(namespace, CloneFlags::CLONE_NEWNET).context("enter the network namespace")?;
-            namespaces.remove(at);
-        }
+    let is_network = |namespace: &LinuxNamespace| namespace.typ() == LinuxNamespaceType::Network;
+    if let Some(path) = namespaces.iter().find(|namespace| is_network(namespace)).and_then(|network| network.path().clone()) {
+        let namespace = fs::File::open(&path).with_context(|| format!("open the network namespace {}", path.display()))?;
+        setns(namespace, CloneFlags::CLONE_NEWNET).context("enter the network namespace")?;
+        namespaces.retain(|namespace| !is_network(namespace));
     }
     linux.set_namespaces(Some(namespaces));
     for (name, value) in linux.sysctl().clone().unwrap_or_default() {
