@@ -10,14 +10,21 @@ mod node;
 #[path = "../tests/stories/orchestrator.rs"]
 #[expect(dead_code, reason = "the stories use more of it")]
 mod orchestrator;
+#[path = "../tests/stories/servers.rs"]
+#[expect(dead_code, reason = "the stories use more of it")]
+mod servers;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use api::v1::{Phase, PortStatus, Route, Visibility};
 
 const PAIRS: usize = 7;
+/// Idle WebSockets that are opened to see what one costs.
+const TUNNELS: u64 = 2000;
 const HOST: &str = "Host: 8080-app.localhost";
 
 #[tokio::main]
@@ -46,6 +53,7 @@ async fn main() {
     }
     println!("requests a second, ours/nginx: {:.2}x (>1: ours is faster)", median(ratios));
     println!("CPU a request, ours/nginx: {:.2}x (<1: ours is leaner); memory {} kB", median(cpu), rss(children[2].id()));
+    println!("memory of an idle WebSocket: {} bytes, of {TUNNELS}", idle_tunnels(edge, children[2].id()).await);
     children.iter_mut().for_each(|child| drop(child.kill()));
 }
 
@@ -87,14 +95,15 @@ async fn start_edge(directory: &Path, listen: SocketAddr, server: SocketAddr) ->
     let socket = directory.join("dial.sock");
     node.serve(&socket);
     node.lead("i1", 8080, server);
-    let port = PortStatus { port: 8080, visibility: Visibility::Public.into(), ..Default::default() };
+    node.lead("i1", 8081, servers::server(servers::echo_after_upgrade).await);
+    let public = |port| PortStatus { port, visibility: Visibility::Public.into(), ..Default::default() };
     orchestrator.put(Route {
         workspace_id: "w1".into(),
         name: "app".into(),
         instance_id: "i1".into(),
         phase: Phase::Running.into(),
         generation: 1,
-        ports: vec![port],
+        ports: vec![public(8080), public(8081)],
         dial_socket: socket.display().to_string(),
         ..Default::default()
     });
@@ -130,6 +139,22 @@ fn cpu_ticks(pid: u32) -> u64 {
     let own = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     own + children.split_whitespace().map(|child| cpu_ticks(child.parse().expect("a pid"))).sum::<u64>()
+}
+
+/// Bytes of the edge for each tunnel that is open and says nothing.
+async fn idle_tunnels(edge: SocketAddr, pid: u32) -> u64 {
+    let (before, mut open) = (rss(pid), Vec::new());
+    for _ in 0..TUNNELS {
+        let mut socket = tokio::net::TcpStream::connect(edge).await.expect("connect");
+        let request = "GET / HTTP/1.1\r\nHost: 8081-app.localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        socket.write_all(request.as_bytes()).await.expect("ask");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"hello") {
+            assert_ne!(socket.read_buf(&mut answer).await.expect("answer"), 0, "the tunnel opens");
+        }
+        open.push(socket);
+    }
+    (rss(pid).saturating_sub(before)) * 1024 / TUNNELS
 }
 
 fn rss(pid: u32) -> u64 {

@@ -58,6 +58,8 @@ async fn splice(client: Taken, workspace: Taken, admitted: &Admitted) -> io::Res
     let ((mut client, from_client), (mut workspace, from_workspace)) = (client, workspace);
     client.write_all(&from_workspace).await?;
     workspace.write_all(&from_client).await?;
+    // They hold the whole buffers that hyper read the heads into.
+    drop((from_client, from_workspace));
     let (client_read, client_write) = client.split();
     let (workspace_read, workspace_write) = workspace.split();
     let up = pump(client_read, workspace_write, admitted);
