@@ -44,7 +44,7 @@ pub struct ImageConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// No JSON, or not of the form.
-    #[error("read the image's configuration")]
+    #[error("the image's configuration cannot be read")]
     Json(#[source] serde_json::Error),
     /// A part of it is not allowed.
     #[error("the image's configuration is refused: {part} {problem}")]

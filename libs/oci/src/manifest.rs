@@ -24,7 +24,7 @@ const CONFIG_TYPES: [&str; 2] =
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// No JSON, or not of the form.
-    #[error("read the manifest")]
+    #[error("it is no manifest")]
     Json(#[source] serde_json::Error),
     /// It says it is one thing and looks like another.
     #[error("the manifest is refused: {0}")]

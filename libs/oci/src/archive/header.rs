@@ -135,7 +135,7 @@ fn number(field: &[u8]) -> Result<i64, &'static str> {
     let is_filler = |byte: &u8| matches!(byte, b' ' | 0);
     let start = field.iter().position(|byte| !is_filler(byte)).unwrap_or(field.len());
     let end = field[start..].iter().position(is_filler).map_or(field.len(), |length| start + length);
-    if !field[end..].iter().all(|byte| is_filler(byte)) {
+    if !field[end..].iter().all(is_filler) {
         return Err("a number has something behind it");
     }
     let mut value: i64 = 0;

@@ -70,8 +70,11 @@ impl Records {
     }
 }
 
-/// The first record: key, value, and the bytes behind it.
-fn split(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8]), &'static str> {
+/// A record's key and value, and the bytes behind it.
+type Split<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// The first record.
+fn split(bytes: &[u8]) -> Result<Split<'_>, &'static str> {
     const BROKEN: &str = "a record of an extended header is not LENGTH KEY=VALUE";
     let space = bytes.iter().take(8).position(|byte| *byte == b' ').ok_or(BROKEN)?;
     let length = usize::try_from(decimal(&bytes[..space])?).map_err(|_| BROKEN)?;

@@ -33,7 +33,7 @@ pub enum LayerError {
         id: u64,
     },
     /// The archive is not one.
-    #[error("read the layer")]
+    #[error("the layer is no good archive")]
     Archive(#[source] ArchiveError),
     /// Packed in a way that we do not unpack.
     #[error("the layer is packed with {format}, which is not used for images")]

@@ -9,19 +9,21 @@ use crate::manifest::ManifestError;
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// No HTTP client could be made.
-    #[error("prepare to speak to registries")]
+    #[error("there are no means to speak to registries")]
     Client(#[source] reqwest::Error),
     /// No connection, or it broke off.
-    #[error("reach the registry {host}")]
+    #[error("the registry {host} cannot be reached")]
     Unreachable {
         /// "registry.example.com".
         host: String,
-        /// Why.
+        /// Whether it was waited for in vain.
+        is_timeout: bool,
+        /// Why: the innermost cause, without what HTTP says around it.
         #[source]
-        source: reqwest::Error,
+        source: std::io::Error,
     },
     /// The host name means nothing.
-    #[error("find the registry {host}")]
+    #[error("the registry {host} cannot be found")]
     Lookup {
         /// "registry.example.com".
         host: String,
@@ -82,7 +84,7 @@ pub enum RegistryError {
         problem: &'static str,
     },
     /// The manifest is none.
-    #[error("read the manifest of {image}")]
+    #[error("the manifest of {image} cannot be used")]
     Manifest {
         /// The reference.
         image: String,
@@ -117,25 +119,21 @@ pub enum RegistryError {
         host: String,
     },
     /// What was received cannot be written.
-    #[error("write what the registry sent")]
+    #[error("what the registry sent cannot be written")]
     Write(#[source] std::io::Error),
 }
 
 impl RegistryError {
     /// Whether trying again soon may help.
     pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            Self::Unreachable { source, .. } => !source.is_builder(),
-            Self::Failing { .. } | Self::Interrupted { .. } => true,
-            _ => false,
-        }
+        matches!(self, Self::Unreachable { .. } | Self::Failing { .. } | Self::Interrupted { .. })
     }
 }
 
 impl Classify for RegistryError {
     fn class(&self) -> Class {
         match self {
-            Self::Unreachable { source, .. } if source.is_timeout() => Class::DeadlineExceeded,
+            Self::Unreachable { is_timeout: true, .. } => Class::DeadlineExceeded,
             Self::Unreachable { .. } | Self::Lookup { .. } | Self::Failing { .. } | Self::Interrupted { .. } => Class::Unavailable,
             Self::NotFound { .. } | Self::NoPlatform { .. } => Class::NotFound,
             Self::Unauthenticated { .. } => Class::Unauthenticated,

@@ -161,7 +161,13 @@ impl Repository {
     }
 
     pub(super) fn unreachable(&self, error: reqwest::Error) -> RegistryError {
-        RegistryError::Unreachable { host: self.host(), source: error.without_url() }
+        let (is_timeout, error) = (error.is_timeout(), error.without_url());
+        tracing::debug!(registry = self.host(), error = %super::chain(&error), "a question was not answered");
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(inner) = cause.source() {
+            cause = inner;
+        }
+        RegistryError::Unreachable { host: self.host(), is_timeout, source: std::io::Error::other(cause.to_string()) }
     }
 
     pub(super) fn unauthenticated(&self) -> RegistryError {

@@ -18,7 +18,7 @@ pub enum StoreError {
     #[error(transparent)]
     Config(ConfigError),
     /// A layer is refused, or could not be written.
-    #[error("apply layer {number} of {image}")]
+    #[error("layer {number} of {image} cannot be used")]
     Layer {
         /// The reference.
         image: String,
@@ -29,7 +29,7 @@ pub enum StoreError {
         source: LayerError,
     },
     /// Its layers make no root file system that can be used.
-    #[error("use the root file system of the image")]
+    #[error("the layers make no root file system that can be used")]
     Root(#[source] LayerError),
     /// Manifest and configuration do not fit together.
     #[error("the image {image} has {layers} layers, but its configuration describes {described}")]
