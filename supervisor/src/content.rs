@@ -125,7 +125,7 @@ async fn clone_and_publish(
     let clone = Clone { git, plan, directory: &incoming, step };
     let cloned = clone.run(bundle.as_ref(), source.partial).await?;
     if source.submodules {
-        submodules_of(git, &incoming).await;
+        submodules::bring_in(git, &incoming).await;
     }
     if source.lfs {
         large_files_of(git, &incoming).await;
@@ -133,15 +133,6 @@ async fn clone_and_publish(
     identity(git, &incoming).await?;
     place.publish()?;
     Ok(cloned)
-}
-
-/// Submodules that cannot be had do not keep anybody from working: the row of the timeline says why.
-async fn submodules_of(git: &Git<'_>, directory: &Path) {
-    let step = git.context().timeline.step("clone/submodules");
-    if let Some(why) = submodules::bring_in(git, directory, &step).await {
-        tracing::warn!(why, "submodules are left out");
-        step.fail(why);
-    }
 }
 
 /// Large files are pointers until now. Only with git-lfs in the image; its settings are the clone's own.

@@ -60,13 +60,13 @@ impl Clone<'_> {
             // It came as a plain ref; Git wants a symbolic one or none.
             self.git.run(self.call("update-ref").args(["-d", "refs/remotes/origin/HEAD"])).await?;
         }
-        self.write_origin(self.plan.origin.as_deref()).await
+        self.add_origin(self.plan.origin.as_deref()).await
     }
 
     /// True when blobs were left out.
     async fn fetch_remote(&self, partial: bool) -> Result<bool, ContentError> {
         let remote = self.plan.remote.as_ref().map(|r| r.url());
-        self.write_origin(remote).await?;
+        self.add_origin(remote).await?;
         let partial = match partial {
             true => match self.fetch(&["--filter=blob:none"]).await {
                 Ok(()) => true,
@@ -78,8 +78,8 @@ impl Clone<'_> {
             },
             false => self.fetch(&[]).await.map(|()| false)?,
         };
-        if self.plan.origin.as_deref() != remote {
-            self.write_origin(self.plan.origin.as_deref()).await?;
+        if let Some(origin) = self.plan.origin.as_deref().filter(|origin| Some(*origin) != remote) {
+            self.set("remote.origin.url", origin).await?;
         }
         Ok(partial)
     }
@@ -147,10 +147,10 @@ impl Clone<'_> {
         self.git.run(call).await.map(drop)
     }
 
-    async fn write_origin(&self, url: Option<&str>) -> Result<(), ContentError> {
+    /// The remote with its usual refspec.
+    async fn add_origin(&self, url: Option<&str>) -> Result<(), ContentError> {
         let Some(url) = url else { return Ok(()) };
-        self.set("remote.origin.url", url).await?;
-        self.set("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*").await
+        self.git.run(self.call("remote").args(["add", "origin", url])).await.map(drop)
     }
 
     async fn set(&self, key: &str, value: &str) -> Result<(), ContentError> {

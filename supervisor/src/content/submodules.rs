@@ -8,9 +8,19 @@ use super::git::{Call, Git};
 use super::remote::Remote;
 use crate::timeline::StepGuard;
 
-/// Why submodules were left out, as a sentence; `None` when they are there or there are none.
-pub async fn bring_in(git: &Git<'_>, directory: &Path, step: &StepGuard) -> Option<String> {
-    let entries = list(git, directory).await?;
+/// Brings them in as a step of its own, if there are any. Submodules that cannot be had do not keep anybody from working:
+/// the row of the timeline says why.
+pub async fn bring_in(git: &Git<'_>, directory: &Path) {
+    let Some(entries) = list(git, directory).await else { return };
+    let step = git.context().timeline.step("clone/submodules");
+    if let Some(why) = update(git, directory, &entries, &step).await {
+        tracing::warn!(why, "submodules are left out");
+        step.fail(why);
+    }
+}
+
+/// Why they were left out, as a sentence; `None` when they are there.
+async fn update(git: &Git<'_>, directory: &Path, entries: &[(String, String)], step: &StepGuard) -> Option<String> {
     if let Some(why) = entries.iter().find_map(|(key, value)| objection(key, value)) {
         return Some(why);
     }

@@ -108,9 +108,7 @@ pub async fn state(git: &Git<'_>, directory: &Path) -> (String, String) {
         let call = Call::new(args[0], directory).args(args[1..].iter().copied());
         git.run(call).await.map(|output| output.line()).unwrap_or_default()
     };
-    let commit = ask(["rev-parse", "--verify", "HEAD"]).await;
-    let branch = ask(["symbolic-ref", "--short", "HEAD"]).await;
-    (commit, branch)
+    tokio::join!(ask(["rev-parse", "--verify", "HEAD"]), ask(["symbolic-ref", "--short", "HEAD"]))
 }
 
 fn is_real(path: &Path) -> bool {
