@@ -75,7 +75,11 @@ impl Instances {
     pub async fn remove(&self, request: RemoveInstance) -> Result<(), NodeError> {
         self.wait_for_recovery().await;
         if let Some(known) = self.handle(&request.id) {
-            return ask(&known, |answer| Message::Remove(request.forget, answer)).await;
+            let asked = ask(&known, |answer| Message::Remove(request.forget, answer)).await;
+            // An actor that ends while the daemon does not has just seen its instance go.
+            if asked.is_ok() || self.halt.is_cancelled() {
+                return asked;
+            }
         }
         if request.forget && domain::name::is_id(&request.workspace_id) {
             let _lock = self.world.locks.lock(&request.workspace_id).await;

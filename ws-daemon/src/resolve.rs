@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use api::v1::{InstanceSpec, Kind, ResolveRequest, ResolveResponse, Resources};
 use domain::class::Class;
 use prost::Message as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::content_layer::{blocking, discard, make_layer};
 use crate::error::NodeError;
@@ -36,24 +36,26 @@ impl Resolver {
         Self { world, image: image.into(), places: Arc::new(Semaphore::new(parallel.max(1))), limit }
     }
 
-    /// Answers what a source is. The instance is taken away also when nobody waits for the answer any more.
+    /// Answers what a source is. The instance is taken away after the answer, also when nobody waits for it any more.
     pub async fn resolve(&self, request: ResolveRequest) -> Result<ResolveResponse, NodeError> {
         let this = self.clone();
-        let work = tokio::spawn(async move {
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            let Ok(_place) = this.places.clone().acquire_owned().await else { return };
+            let id = hex::encode(rand::random::<[u8; 16]>());
             let begun = Instant::now();
-            let result = this.resolve_now(request).await;
+            let result = this.resolve_in(&id, request).await;
             Metrics::resolved(begun.elapsed(), result.is_ok());
-            result
+            let _ = answer.send(result);
+            this.remove(&id).await;
         });
-        work.await.unwrap_or_else(|source| Err(NodeError::Inside { doing: "resolve a source".into(), source: source.into() }))
+        let ended = |source: oneshot::error::RecvError| NodeError::Inside { doing: "resolve a source".into(), source: source.into() };
+        answered.await.unwrap_or_else(|source| Err(ended(source)))
     }
 
-    async fn resolve_now(&self, request: ResolveRequest) -> Result<ResolveResponse, NodeError> {
-        let _place = self.places.acquire().await.map_err(|_| timed_out(self.limit))?;
-        let id = hex::encode(rand::random::<[u8; 16]>());
+    async fn resolve_in(&self, id: &str, request: ResolveRequest) -> Result<ResolveResponse, NodeError> {
         let timeline = Timeline::new(Vec::new(), || {});
-        let asked = tokio::time::timeout(self.limit, self.ask(&id, request, &timeline)).await;
-        self.remove(&id).await;
+        let asked = tokio::time::timeout(self.limit, self.ask(id, request, &timeline)).await;
         let mut response = asked.unwrap_or_else(|_| Err(timed_out(self.limit)))?;
         let theirs = std::mem::take(&mut response.timeline);
         response.timeline = timeline.steps().into_iter().chain(theirs.into_iter().take(64)).collect();

@@ -129,6 +129,17 @@ impl TestNode {
         self.instances.remove(remove(spec, forget)).await.expect("remove");
     }
 
+    /// Waits until nothing is left but one instance, and one range of ids.
+    pub async fn until_only_is_left(&self, id: &str) {
+        let owners = || self.instances.world().ledger.owners().expect("owners");
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while self.machine.left() != [id] || owners().len() != 1 {
+                tokio::task::yield_now().await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("left: {:?}, {:?}", self.machine.left(), owners()));
+    }
+
     /// Waits until the machine has nothing any more.
     pub async fn until_nothing_is_left(&self) {
         let instances = self.data().join("node/instances");
