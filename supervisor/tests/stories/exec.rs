@@ -53,7 +53,7 @@ async fn an_end_by_a_signal_without_a_name_is_an_end_too() -> anyhow::Result<()>
 }
 
 #[tokio::test]
-async fn commands_and_viewers_that_are_abandoned_leave_no_descriptor_behind() -> anyhow::Result<()> {
+async fn commands_that_are_abandoned_leave_neither_process_nor_descriptor_behind() -> anyhow::Result<()> {
     let mut instance = Instance::start().await?;
     instance.exec(&["true"], b"").await?;
     let (pid, descriptors) = (instance.pid(), format!("/proc/{}/fd", instance.pid()));
@@ -65,7 +65,9 @@ async fn commands_and_viewers_that_are_abandoned_leave_no_descriptor_behind() ->
         let tty = ExecStart { tty: true, ..start(&["sleep", "1000"]) };
         drop(instance.begin(tty).await?);
     }
-    wait_until(&format!("PID 1 ({pid}) has no more than {before} descriptors"), || Ok(count()? <= before)).await
+    wait_until(&format!("PID 1 ({pid}) has no more than {before} descriptors"), || Ok(count()? <= before)).await?;
+    let children = format!("/proc/{pid}/task/{pid}/children");
+    wait_until("no abandoned command is left", || Ok(std::fs::read_to_string(&children)?.is_empty())).await
 }
 
 #[tokio::test]
