@@ -1,14 +1,20 @@
 //! Start again, stop, delete, open and close ports. Each bears repeating.
 
+use std::time::Duration;
+
 use api::v1::{
-    Conclusion, DeleteWorkspaceRequest, SetWorkspacePortRequest, StartWorkspaceRequest, StopWorkspaceRequest, Visibility,
+    self, Conclusion, DeleteWorkspaceRequest, SetWorkspacePortRequest, StartWorkspaceRequest, StopWorkspaceRequest, Visibility,
     Workspace,
 };
+use domain::name::NameError;
 use domain::phase::{Event, Phase};
 
 use super::record::{Desired, Instance, Record, StopOrder};
 use super::{Draft, SharedWorkspaces, Workspaces, request_key};
 use crate::error::WorkspaceError;
+
+/// How long a node has to remove what a deleted workspace kept, beside the grace of its programs.
+const FORGET_WITHIN: Duration = Duration::from_secs(30);
 
 impl Workspaces {
     /// Starts a stopped workspace: a new instance of it.
@@ -27,6 +33,7 @@ impl Workspaces {
         let old = self.state(&id)?.instance_id;
         let (instance, node, resolved) = self
             .change(&id, |record, draft| {
+                present(record)?;
                 start_again(record, draft.now)?;
                 draft.event("workspace.started", "start asked for", actor);
                 draft.answers(key);
@@ -56,6 +63,7 @@ impl Workspaces {
         let reason = if request.reason.is_empty() { format!("{actor} asked for it") } else { request.reason };
         let reason: String = reason.chars().filter(|letter| !letter.is_control()).take(200).collect();
         self.change(&id, |record, draft| {
+            present(record)?;
             if record.instance.phase.has_ended() {
                 return Err(WorkspaceError::AlreadyStopped { name: record.name.clone() });
             }
@@ -93,12 +101,16 @@ impl Workspaces {
     pub async fn delete(&self, request: DeleteWorkspaceRequest, actor: &str) -> Result<(), WorkspaceError> {
         let arguments = DeleteWorkspaceRequest { request_id: String::new(), ..request.clone() };
         let key = request_key(&request.request_id, "DeleteWorkspace", &arguments);
-        let _turn = self.turn(key.as_ref()).await;
+        let turn = self.turn(key.as_ref()).await;
         if self.answered(key.as_ref()).await?.is_some() {
             return Ok(());
         }
         let id = self.find(&request.workspace)?.id.clone();
         self.change(&id, |record, draft| {
+            if record.deleted {
+                draft.unchanged();
+                return Ok(());
+            }
             draft.answers(key);
             draft.event("workspace.deleted", "deleted", actor);
             record.deleted = true;
@@ -112,7 +124,36 @@ impl Workspaces {
         .await?;
         self.abort_start(&id);
         self.store.end_sessions(self.clock.now()).await?;
+        drop(turn);
+        self.until_forgotten(&id).await;
         Ok(())
+    }
+
+    /// Waits until the node of a deleted workspace has nothing of it left; not for a node that is away, and not for ever:
+    /// what is left then goes when the node can be asked.
+    async fn until_forgotten(&self, id: &str) {
+        let limit = self.clock.sleep(self.settings.config().stop_grace.0 + FORGET_WITHIN);
+        let mut nodes = self.nodes.subscribe();
+        let mut states = self.hub.watch(Some(id.to_owned()));
+        let gone = async {
+            loop {
+                nodes.mark_unchanged();
+                let workspace = self.hub.get(id);
+                if workspace
+                    .is_none_or(|workspace| workspace.phase() == v1::Phase::Removed || !self.nodes.is_connected(&workspace.node))
+                {
+                    return;
+                }
+                tokio::select! {
+                    _ = states.next() => {}
+                    _ = nodes.changed() => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = gone => {}
+            () = limit => {}
+        }
     }
 
     /// Says who may reach a port, from now on and after each start.
@@ -131,6 +172,7 @@ impl Workspaces {
         }
         let id = self.find(&request.workspace)?.id.clone();
         self.change(&id, |record, draft| {
+            present(record)?;
             draft.answers(key);
             let word = if visibility == Visibility::Public { "public" } else { "private" };
             draft.event("port.visibility", format!("port {port} is {word}"), actor);
@@ -141,6 +183,11 @@ impl Workspaces {
         .await?;
         self.state(&id)
     }
+}
+
+/// Somebody may have deleted it since it was found by its name.
+fn present(record: &Record) -> Result<(), WorkspaceError> {
+    if record.deleted { Err(NameError::Unknown(record.name.clone()).into()) } else { Ok(()) }
 }
 
 /// Checks a port of a request.

@@ -46,7 +46,8 @@ async fn each_token_opens_its_own_service_and_no_other() {
 async fn every_method_of_every_service_is_denied_to_every_other_role() {
     let world = World::start().await;
     let hashes = world.tokens.hashes();
-    let roles = [("WorkspaceService", &world.tokens.owner), ("NodeService", &world.tokens.node), ("EdgeService", &world.tokens.edge)];
+    let roles =
+        [("WorkspaceService", &world.tokens.owner), ("NodeService", &world.tokens.node), ("EdgeService", &world.tokens.edge)];
     let descriptors: prost_types::FileDescriptorSet = prost::Message::decode(api::DESCRIPTORS).expect("descriptors");
     let mut count = 0;
     for file in descriptors.file {
@@ -121,12 +122,25 @@ async fn no_secret_is_in_any_log_at_any_level() {
     let link = world.people().await.create_port_link(request).await.expect("link").into_inner();
     let code = link.url.split_once("?code=").expect("code").1.to_owned();
     let id = world.get("app").await.expect("get").id;
-    let session = world.edge().await.redeem_code(RedeemCodeRequest { code: code.clone(), workspace_id: id }).await.expect("redeem").into_inner();
+    let session = world
+        .edge()
+        .await
+        .redeem_code(RedeemCodeRequest { code: code.clone(), workspace_id: id })
+        .await
+        .expect("redeem")
+        .into_inner();
     let wrong = Token::random_hex();
     codes(&world.channel().await, &wrong).await;
     let text = String::from_utf8_lossy(&log.0.lock().expect("lock")).into_owned();
     assert!(text.contains("a node is connected") && text.contains("TRACE"), "the log was seen");
-    let secrets = [world.tokens.owner.expose(), world.tokens.node.expose(), world.tokens.edge.expose(), &code, &session.token, wrong.expose()];
+    let secrets = [
+        world.tokens.owner.expose(),
+        world.tokens.node.expose(),
+        world.tokens.edge.expose(),
+        &code,
+        &session.token,
+        wrong.expose(),
+    ];
     for secret in secrets {
         assert!(!text.contains(secret.as_str()), "a secret was logged");
     }

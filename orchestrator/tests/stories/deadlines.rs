@@ -54,7 +54,12 @@ async fn a_request_to_a_port_keeps_it_awake() {
     let id = world.create("app").await.id;
     world.running("app").await;
     world.clock.advance(MINUTE * 29);
-    world.edge().await.report_activity(ReportActivityRequest { workspace_ids: vec![id, "unknown".into()] }).await.expect("report");
+    world
+        .edge()
+        .await
+        .report_activity(ReportActivityRequest { workspace_ids: vec![id, "unknown".into()] })
+        .await
+        .expect("report");
     world.create_request(CreateWorkspaceRequest { idle_timeout_ms: 1000, ..request("other") }).await.expect("create");
     world.running("other").await;
     world.clock.advance(MINUTE * 20);

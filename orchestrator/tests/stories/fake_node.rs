@@ -54,7 +54,12 @@ pub struct FakeNode {
 
 impl FakeNode {
     pub fn new(id: &str) -> Self {
-        let found = ResolveResponse { commit: "c".repeat(40), r#ref: "refs/heads/main".into(), partial_clone: true, ..Default::default() };
+        let found = ResolveResponse {
+            commit: "c".repeat(40),
+            r#ref: "refs/heads/main".into(),
+            partial_clone: true,
+            ..Default::default()
+        };
         Self {
             id: id.into(),
             memory: Arc::default(),
@@ -157,7 +162,9 @@ impl FakeNode {
             Some(Down::Apply(spec)) => self.apply(spec).await,
             Some(Down::Stop(stop)) => self.stop(stop).await,
             Some(Down::Remove(remove)) => self.remove(remove).await,
-            Some(Down::SetPort(port)) => self.memory(|memory| memory.told.push(format!("port {} {}", port.port, port.visibility))),
+            Some(Down::SetPort(port)) => {
+                self.memory(|memory| memory.told.push(format!("port {} {}", port.port, port.visibility)))
+            }
             Some(Down::OpenTunnel(open)) => drop(tokio::spawn(self.clone().dial(open, client.clone()))),
             Some(Down::Welcome(_)) | None => {}
         }
@@ -173,7 +180,13 @@ impl FakeNode {
             memory.applied.push(spec);
         });
         if self.obedient.load(std::sync::atomic::Ordering::SeqCst) {
-            let content = ContentStatus { ready: true, commit: "d".repeat(40), branch: "main".into(), init_done: true, ..Default::default() };
+            let content = ContentStatus {
+                ready: true,
+                commit: "d".repeat(40),
+                branch: "main".into(),
+                init_done: true,
+                ..Default::default()
+            };
             self.report(&id, &workspace_id, |status| {
                 status.set_phase(Phase::Running);
                 status.content = Some(content);

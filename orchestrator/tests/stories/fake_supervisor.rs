@@ -103,7 +103,12 @@ impl NodeLocalService for Local {
 
     type LogsStream = Feed<LogsResponse>;
     async fn logs(&self, request: Request<LogsRequest>) -> Result<Response<Feed<LogsResponse>>, Status> {
-        let kept = LogsResponse { task: "0".into(), data: format!("kept for {}", request.get_ref().workspace).into(), closed: true, ..Default::default() };
+        let kept = LogsResponse {
+            task: "0".into(),
+            data: format!("kept for {}", request.get_ref().workspace).into(),
+            closed: true,
+            ..Default::default()
+        };
         Ok(Response::new(Box::pin(stream::iter([Ok(kept)]))))
     }
 }
@@ -136,7 +141,9 @@ impl InstanceService for Supervisor {
         let echo = messages.filter_map(move |message| async move {
             match message.ok()?.message? {
                 exec_request::Message::Stdin(data) => Some(Ok(answer(exec_response::Message::Stdout(data)))),
-                exec_request::Message::StdinEof(_) => Some(Ok(answer(exec_response::Message::Exit(ExecExit { code, ..Default::default() })))),
+                exec_request::Message::StdinEof(_) => {
+                    Some(Ok(answer(exec_response::Message::Exit(ExecExit { code, ..Default::default() }))))
+                }
                 _ => None,
             }
         });
@@ -147,7 +154,9 @@ impl InstanceService for Supervisor {
     type AttachStream = Feed<AttachResponse>;
     async fn attach(&self, request: Request<Streaming<AttachRequest>>) -> Result<Response<Feed<AttachResponse>>, Status> {
         let messages = request.into_inner().skip(1);
-        let opened = AttachResponse { message: Some(attach_response::Message::Opened(TerminalStatus { alias: "t1".into(), ..Default::default() })) };
+        let opened = AttachResponse {
+            message: Some(attach_response::Message::Opened(TerminalStatus { alias: "t1".into(), ..Default::default() })),
+        };
         let echo = messages.filter_map(|message| async move {
             let Some(attach_request::Message::Input(data)) = message.ok()?.message else { return None };
             Some(Ok(AttachResponse { message: Some(attach_response::Message::Output(data)) }))
@@ -177,7 +186,10 @@ impl InstanceService for Supervisor {
         Ok(Response::new(ResolveResponse::default()))
     }
 
-    async fn set_port_visibility(&self, _: Request<SetPortVisibilityRequest>) -> Result<Response<SetPortVisibilityResponse>, Status> {
+    async fn set_port_visibility(
+        &self,
+        _: Request<SetPortVisibilityRequest>,
+    ) -> Result<Response<SetPortVisibilityResponse>, Status> {
         Ok(Response::new(SetPortVisibilityResponse {}))
     }
 }

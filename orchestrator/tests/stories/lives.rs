@@ -31,7 +31,10 @@ async fn the_same_request_twice_is_one_workspace() {
     let other = CreateWorkspaceRequest { request_id: "r1".into(), ..request("other") };
     let refused = world.create_request(other).await.expect_err("other arguments");
     assert_eq!(detail(&refused).0, "already-exists");
-    assert_eq!(world.people().await.list_workspaces(ListWorkspacesRequest::default()).await.expect("list").into_inner().workspaces.len(), 1);
+    assert_eq!(
+        world.people().await.list_workspaces(ListWorkspacesRequest::default()).await.expect("list").into_inner().workspaces.len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -74,7 +77,8 @@ async fn a_workspace_is_found_by_name_id_or_the_beginning_of_one_and_nothing_els
     }
     assert_eq!(world.get(&ids[3][..12]).await.expect("prefix").name, "w3");
     assert_eq!(world.get(&ids[3]).await.expect("id").name, "w3");
-    let shared = "0123456789abcdef".chars().find(|digit| ids.iter().filter(|id| id.starts_with(*digit)).count() > 1).expect("pigeonhole");
+    let shared =
+        "0123456789abcdef".chars().find(|digit| ids.iter().filter(|id| id.starts_with(*digit)).count() > 1).expect("pigeonhole");
     assert_eq!(detail(&world.get(&shared.to_string()).await.expect_err("ambiguous")).0, "invalid-argument");
     let (class, hint) = detail(&world.get("nobody").await.expect_err("unknown"));
     assert_eq!(class, "not-found");
@@ -100,7 +104,15 @@ async fn stop_and_start_keep_the_workspace_and_look_into_the_repository_once() {
     node.until("removal of the first instance", |memory| memory.told.contains(&format!("remove {first}"))).await;
     node.memory(|memory| {
         assert_eq!(memory.resolved.len(), 1);
-        assert_eq!(memory.told, [format!("apply {first}"), format!("stop {first}"), format!("remove {first}"), format!("apply {}", second.instance_id)]);
+        assert_eq!(
+            memory.told,
+            [
+                format!("apply {first}"),
+                format!("stop {first}"),
+                format!("remove {first}"),
+                format!("apply {}", second.instance_id)
+            ]
+        );
         assert!(!memory.applied[1].run_init, "init has run on this content");
     });
     assert_eq!(detail(&world.start_again("app").await.expect_err("runs")).0, "failed-precondition");
@@ -116,10 +128,38 @@ async fn a_deleted_workspace_frees_its_name_and_is_forgotten_by_its_node() {
     assert_eq!(detail(&world.get("app").await.expect_err("gone")).0, "not-found");
     node.until("forgetting", |memory| memory.told.contains(&format!("remove {instance} forget"))).await;
     world.has_event("workspace.forgotten").await;
-    node.memory(|memory| assert_eq!(memory.told, [format!("apply {instance}"), format!("stop {instance}"), format!("remove {instance} forget")]));
+    node.memory(|memory| {
+        assert_eq!(memory.told, [format!("apply {instance}"), format!("stop {instance}"), format!("remove {instance} forget")])
+    });
     assert_ne!(world.create("app").await.id, created.id);
-    let all = world.people().await.list_workspaces(ListWorkspacesRequest { with_deleted: true }).await.expect("list").into_inner();
+    let all =
+        world.people().await.list_workspaces(ListWorkspacesRequest { with_deleted: true }).await.expect("list").into_inner();
     assert_eq!(all.workspaces.iter().filter(|workspace| workspace.deleted).count(), 1);
+}
+
+#[tokio::test]
+async fn a_deletion_answers_when_nothing_is_left_and_at_once_when_its_node_is_away() {
+    let world = World::start().await;
+    let node = world.node("n1").await;
+    world.create("app").await;
+    let instance = world.running("app").await.instance_id;
+    node.obedient.store(false, std::sync::atomic::Ordering::SeqCst);
+    let mut deleting = Box::pin(world.delete("app"));
+    tokio::select! {
+        _ = &mut deleting => panic!("answered while the instance still runs"),
+        () = node.until("stop", |memory| memory.told.contains(&format!("stop {instance}"))) => {}
+    }
+    node.report(&instance, "", |status| status.set_phase(Phase::Stopped)).await;
+    deleting.await.expect("deleted");
+    assert!(node.memory(|memory| memory.told.contains(&format!("remove {instance} forget"))));
+    node.obedient.store(true, std::sync::atomic::Ordering::SeqCst);
+    world.create("second").await;
+    world.running("second").await;
+    node.disconnect();
+    world.has_event("node.disconnected").await;
+    world.delete("second").await.expect("noted");
+    node.connect(&world).await;
+    node.until("forgetting", |memory| memory.told.iter().filter(|told| told.ends_with("forget")).count() == 2).await;
 }
 
 #[tokio::test]
@@ -167,8 +207,12 @@ async fn a_restart_of_the_orchestrator_keeps_everything() {
     let world = world.restarted().await;
     assert!(owner == world.tokens.owner, "tokens are made once");
     let after = world.get("app").await.expect("still there");
-    assert_eq!((after.id, after.phase, after.commit, after.timeline.len()), (before.id, before.phase, before.commit, before.timeline.len()));
-    let again = world.create_request(CreateWorkspaceRequest { request_id: "r9".into(), ..request("second") }).await.expect("same");
+    assert_eq!(
+        (after.id, after.phase, after.commit, after.timeline.len()),
+        (before.id, before.phase, before.commit, before.timeline.len())
+    );
+    let again =
+        world.create_request(CreateWorkspaceRequest { request_id: "r9".into(), ..request("second") }).await.expect("same");
     assert_eq!(again.id, second.id);
     assert!(world.events().await.starts_with(&events[..events.len() - 1]));
     node.connect(&world).await;
@@ -226,10 +270,15 @@ async fn two_who_delete_and_stop_at_once_leave_one_legal_end() {
     let node = world.node("n1").await;
     world.create("app").await;
     let instance = world.running("app").await.instance_id;
-    let all = futures::future::join_all((0..20).map(|number| {
-        let world = &world;
-        async move { if number % 2 == 0 { world.delete("app").await.is_ok() } else { world.stop_workspace("app").await.is_ok() } }
-    }));
+    let all =
+        futures::future::join_all(
+            (0..20).map(|number| {
+                let world = &world;
+                async move {
+                    if number % 2 == 0 { world.delete("app").await.is_ok() } else { world.stop_workspace("app").await.is_ok() }
+                }
+            }),
+        );
     assert!(all.await.into_iter().any(|done| done));
     node.until("forgetting", |memory| memory.told.contains(&format!("remove {instance} forget"))).await;
     assert_eq!(detail(&world.get("app").await.expect_err("gone")).0, "not-found");

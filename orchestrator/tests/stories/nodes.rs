@@ -72,7 +72,13 @@ async fn an_instance_that_nobody_knows_is_stopped_and_removed_and_its_content_le
     let world = World::start().await;
     let node = FakeNode::new("n1");
     let unknown = "f".repeat(32);
-    let status = InstanceStatus { id: unknown.clone(), workspace_id: "e".repeat(32), sequence: 5, phase: Phase::Running.into(), ..Default::default() };
+    let status = InstanceStatus {
+        id: unknown.clone(),
+        workspace_id: "e".repeat(32),
+        sequence: 5,
+        phase: Phase::Running.into(),
+        ..Default::default()
+    };
     node.memory(|memory| memory.instances.insert(unknown.clone(), status));
     node.connect(&world).await;
     node.until("stop", |memory| memory.told.contains(&format!("stop {unknown}"))).await;
@@ -103,11 +109,12 @@ async fn a_node_is_believed_about_its_own_instances_only() {
     world.create("app").await;
     let running = world.running("app").await;
     let thief = world.node("n2").await;
-    thief.report(&running.instance_id, &running.id, |status| {
-        status.set_phase(Phase::Stopped);
-        status.sequence = 1000;
-    })
-    .await;
+    thief
+        .report(&running.instance_id, &running.id, |status| {
+            status.set_phase(Phase::Stopped);
+            status.sequence = 1000;
+        })
+        .await;
     thief.send(Up::Event(NodeEvent { kind: "test".into(), ..Default::default() })).await;
     world.has_event("node.event").await;
     assert_eq!(world.get("app").await.expect("get").phase(), Phase::Running);

@@ -6,7 +6,12 @@ use crate::fake_node::Resolving;
 use crate::world::{World, detail, request};
 
 fn failure(class: &str, message: &str) -> Resolving {
-    let detail = ErrorDetail { class: class.into(), reason: "BranchNotFound".into(), message: message.into(), hint: "look at its branches".into() };
+    let detail = ErrorDetail {
+        class: class.into(),
+        reason: "BranchNotFound".into(),
+        message: message.into(),
+        hint: "look at its branches".into(),
+    };
     Resolving::Fail(daemon_kit::status::from_detail(&detail))
 }
 
@@ -26,7 +31,11 @@ async fn a_repositorys_tasks_ports_and_image_are_honoured() {
     assert_eq!((spec.image.as_str(), spec.tasks.len(), spec.tasks[0].init.as_str()), ("docker.io/library/debian:12", 1, "make"));
     assert_eq!((spec.ports[0].first, spec.ports[0].visibility()), (3000, Visibility::Public));
     assert_eq!((spec.working_directory.as_str(), spec.env), ("/workspace/App/sub", env));
-    assert!(running.warnings.iter().any(|warning| warning.starts_with(".gitpod.yml:") && warning.contains("typo")), "{:?}", running.warnings);
+    assert!(
+        running.warnings.iter().any(|warning| warning.starts_with(".gitpod.yml:") && warning.contains("typo")),
+        "{:?}",
+        running.warnings
+    );
     assert!(running.ports.iter().any(|port| port.port == 3000 && port.url == "http://3000-app.localhost:7280"));
 }
 
@@ -93,7 +102,10 @@ async fn a_hostile_source_is_refused_before_anything_is_stored() {
         assert_eq!(detail(&refused).0, "invalid-argument", "{url}");
     }
     let env = vec![EnvVar { name: "A=B".into(), value: String::new() }];
-    assert_eq!(detail(&world.create_request(CreateWorkspaceRequest { env, ..request("app") }).await.expect_err("env")).0, "invalid-argument");
+    assert_eq!(
+        detail(&world.create_request(CreateWorkspaceRequest { env, ..request("app") }).await.expect_err("env")).0,
+        "invalid-argument"
+    );
     let class = CreateWorkspaceRequest { class: "huge".into(), ..request("app") };
     assert_eq!(detail(&world.create_request(class).await.expect_err("class")).0, "invalid-argument");
     assert!(world.events().await.is_empty());

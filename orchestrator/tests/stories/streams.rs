@@ -42,7 +42,8 @@ async fn a_commands_bytes_and_exit_code_pass_both_ways_over_one_tunnel() {
     world.create("app").await;
     world.running("app").await;
     // More than the windows of the two connections hold, with every byte value in it.
-    let pieces: Vec<Vec<u8>> = (0..48u8).map(|piece| (0..64 * 1024u32).map(|n| (n as u8).wrapping_add(piece)).collect()).collect();
+    let pieces: Vec<Vec<u8>> =
+        (0..48u8).map(|piece| (0..64 * 1024u32).map(|n| (n as u8).wrapping_add(piece)).collect()).collect();
     let messages = [start("app", "42")].into_iter().chain(pieces.iter().cloned().map(stdin)).chain([eof()]).collect();
     let (output, code) = exec(&world, messages).await.expect("exec");
     assert_eq!(code, 42);
@@ -85,7 +86,8 @@ async fn a_terminal_takes_keystrokes_and_gives_output() {
     let begin = AttachStart { workspace: "app".into(), ..Default::default() };
     let (keys, typed) = tokio::sync::mpsc::channel(4);
     keys.send(AttachRequest { message: Some(attach_request::Message::Start(begin)) }).await.expect("start");
-    let mut output = world.people().await.attach(tokio_stream::wrappers::ReceiverStream::new(typed)).await.expect("attach").into_inner();
+    let mut output =
+        world.people().await.attach(tokio_stream::wrappers::ReceiverStream::new(typed)).await.expect("attach").into_inner();
     let opened = output.message().await.expect("opened").expect("opened").message;
     assert!(matches!(opened, Some(attach_response::Message::Opened(_))));
     keys.send(AttachRequest { message: Some(attach_request::Message::Input("ls\n".into())) }).await.expect("key");
@@ -122,7 +124,8 @@ async fn a_port_is_forwarded_and_a_half_close_passes() {
     world.node("n1").await;
     world.create("app").await;
     world.running("app").await;
-    let data = |text: &str| PortForwardRequest { message: Some(port_forward_request::Message::Data(text.as_bytes().to_vec().into())) };
+    let data =
+        |text: &str| PortForwardRequest { message: Some(port_forward_request::Message::Data(text.as_bytes().to_vec().into())) };
     // The server answers only when its client has sent all: the end of the requests is what it waits for.
     let requests = stream::iter([forward(8080), data("hello "), data("port")]);
     let mut answers = world.people().await.port_forward(requests).await.expect("forward").into_inner();
@@ -133,5 +136,8 @@ async fn a_port_is_forwarded_and_a_half_close_passes() {
     assert_eq!(all, b"hello port");
     let refused = world.people().await.port_forward(stream::iter([forward(1)])).await.expect_err("refused");
     assert_eq!(daemon_kit::status::detail_of(&refused).reason, "ConnectionRefused");
-    assert_eq!(detail(&world.people().await.port_forward(stream::iter([forward(70000)])).await.expect_err("port")).0, "invalid-argument");
+    assert_eq!(
+        detail(&world.people().await.port_forward(stream::iter([forward(70000)])).await.expect_err("port")).0,
+        "invalid-argument"
+    );
 }

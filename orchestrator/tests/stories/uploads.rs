@@ -60,7 +60,8 @@ async fn a_workspace_of_a_bundle_knows_its_name_origin_and_changes() {
         origin: "git@github.com:team/My_App.git".into(),
         ..Default::default()
     };
-    let created = world.create_request(CreateWorkspaceRequest { source: Some(source.clone()), ..request("") }).await.expect("create");
+    let created =
+        world.create_request(CreateWorkspaceRequest { source: Some(source.clone()), ..request("") }).await.expect("create");
     assert_eq!(created.name, "my-app");
     world.running("my-app").await;
     let spec = node.memory(|memory| memory.applied.remove(0));
@@ -68,6 +69,7 @@ async fn a_workspace_of_a_bundle_knows_its_name_origin_and_changes() {
     assert_eq!((git.remote.as_str(), git.bundle_digest, git.changes_ref.as_str()), ("", digest, "refs/crannog/changes"));
     assert_eq!((git.origin.as_str(), git.directory.as_str()), ("git@github.com:team/My_App.git", "My_App"));
     let missing = Source { bundle_digest: format!("sha256:{}", "0".repeat(64)), ..source };
-    let refused = world.create_request(CreateWorkspaceRequest { source: Some(missing), ..request("b") }).await.expect_err("missing");
+    let refused =
+        world.create_request(CreateWorkspaceRequest { source: Some(missing), ..request("b") }).await.expect_err("missing");
     assert_eq!(detail(&refused).0, "not-found");
 }

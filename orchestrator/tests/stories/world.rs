@@ -150,7 +150,8 @@ impl World {
 
     /// Waits for an event of a kind.
     pub async fn has_event(&self, kind: &str) -> Event {
-        let mut events = self.people().await.events(EventsRequest { follow: true, ..Default::default() }).await.expect("events").into_inner();
+        let mut events =
+            self.people().await.events(EventsRequest { follow: true, ..Default::default() }).await.expect("events").into_inner();
         let find = async {
             loop {
                 let event = events.message().await.expect("event").expect("it goes on");
