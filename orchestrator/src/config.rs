@@ -83,10 +83,10 @@ impl InstanceClass {
 mod tests {
     use super::*;
 
-    fn parse(over: &str) -> Result<Config, daemon_kit::config::ConfigError> {
+    fn parse(over: &str) -> Result<Config, String> {
         let file = tempfile::NamedTempFile::new().expect("file");
         std::fs::write(file.path(), over).expect("write");
-        daemon_kit::config::load(DEFAULTS, Some(file.path()), "CRANNOG_TEST_NONE_", &[])
+        daemon_kit::config::load(DEFAULTS, Some(file.path()), "CRANNOG_TEST_NONE_", &[]).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -22,13 +22,16 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub type Authorized = InterceptedService<Channel, Bearer>;
 
+/// Ends the orchestrator, and tells when it has ended.
+type Serving = (oneshot::Sender<()>, tokio::task::JoinHandle<anyhow::Result<()>>);
+
 pub struct World {
     pub clock: Arc<TestClock>,
     pub tokens: Tokens,
     pub address: std::net::SocketAddr,
     pub config: Config,
     pub directory: Arc<tempfile::TempDir>,
-    serving: Mutex<Option<(oneshot::Sender<()>, tokio::task::JoinHandle<anyhow::Result<()>>)>>,
+    serving: Mutex<Option<Serving>>,
 }
 
 impl World {
