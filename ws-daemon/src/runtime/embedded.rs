@@ -36,7 +36,8 @@ impl Embedded {
 impl Helper {
     pub(super) fn new(program: Option<&Path>) -> Result<Self, NodeError> {
         let program = program.unwrap_or(Path::new("/proc/self/exe"));
-        let binary = own_binary(program).map_err(NodeError::io(format!("open {}", program.display())))?;
+        let binary =
+            own_binary(program).and_then(sys::inherit::park).map_err(NodeError::io(format!("open {}", program.display())))?;
         Ok(Self { binary })
     }
 
@@ -46,7 +47,7 @@ impl Helper {
         let mut command = Command::new(format!("/proc/self/fd/{}", self.binary.as_raw_fd()));
         let mut answer = fs::File::from(memfd_create("crannog-answer", MemfdFlags::CLOEXEC)?);
         command.arg(WORD).args(words).env_clear().current_dir("/");
-        command.stdin(Stdio::null()).stdout(answer.try_clone()?).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(answer.try_clone()?).stderr(answer.try_clone()?);
         sys::inherit::at(&mut command, descriptors)?;
         let status = command.status()?;
         if status.success() {

@@ -155,6 +155,11 @@ impl RootDir {
 
     fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        // Relative, so that even a mistake in the line above could not name a file of the machine.
+        let path = match path.trim_start_matches('/') {
+            "" => ".",
+            path => path,
+        };
         Ok(openat2(self.root.as_fd(), path, flags, Mode::empty(), resolve)?)
     }
 
