@@ -17,10 +17,10 @@ impl Backoff {
     }
 
     /// The next wait: between half of the current step and all of it.
-    pub fn next(&mut self) -> Duration {
-        let wait = self.current.mul_f64(rand::random_range(0.5..=1.0));
+    pub fn wait(&mut self) -> Duration {
+        let now = self.current.mul_f64(rand::random_range(0.5..=1.0));
         self.current = (self.current * 2).min(self.last);
-        wait
+        now
     }
 
     /// It worked: begin from the first step again.
@@ -36,10 +36,10 @@ mod tests {
     #[test]
     fn waits_grow_to_the_last_and_begin_again_after_a_success() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
-        let waits: Vec<_> = (0..8).map(|_| backoff.next()).collect();
+        let waits: Vec<_> = (0..8).map(|_| backoff.wait()).collect();
         assert!(waits[0] <= Duration::from_millis(100) && waits[7] >= Duration::from_millis(500));
         assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(1)));
         backoff.reset();
-        assert!(backoff.next() <= Duration::from_millis(100));
+        assert!(backoff.wait() <= Duration::from_millis(100));
     }
 }

@@ -3,7 +3,7 @@
 
 mod spool;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,11 +29,11 @@ pub async fn collect(spool: Arc<LogSpool>, socket: PathBuf, workspace: String, i
             Ok(()) => backoff.reset(),
             Err(error) => tracing::debug!(%error, instance, "follow the logs"),
         }
-        tokio::time::sleep(backoff.next()).await;
+        tokio::time::sleep(backoff.wait()).await;
     }
 }
 
-async fn follow(spool: &Arc<LogSpool>, socket: &PathBuf, workspace: &str, instance: &str) -> Result<(), NodeError> {
+async fn follow(spool: &Arc<LogSpool>, socket: &Path, workspace: &str, instance: &str) -> Result<(), NodeError> {
     let offsets = {
         let (spool, workspace, instance) = (spool.clone(), workspace.to_owned(), instance.to_owned());
         blocking("find the ends of logs", move || Ok(spool.ends(&workspace, &instance))).await?

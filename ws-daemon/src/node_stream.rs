@@ -74,7 +74,7 @@ impl NodeStream {
                 }
                 Err(error) => tracing::warn!(%error, "cannot reach the orchestrator; instances go on without it"),
             }
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(backoff.wait()).await;
         }
     }
 

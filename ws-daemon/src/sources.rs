@@ -65,7 +65,7 @@ impl RemoteSources {
             match self.download(digest, part, progress).await {
                 Err(NodeError::Refused { class: Class::Unavailable, message, .. }) => {
                     tracing::info!(digest, message, "the fetch of a source broke; it goes on");
-                    tokio::time::sleep(backoff.next()).await;
+                    tokio::time::sleep(backoff.wait()).await;
                 }
                 result => return result,
             }

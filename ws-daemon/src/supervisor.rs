@@ -1,7 +1,7 @@
 //! Speaking with PID 1 of an instance over the socket that the node made. It belongs to the user: every answer has a size
 //! that is bounded here, a rate that is bounded by whoever reads, and content that [`crate::instances`] checks.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use api::v1::instance_service_client::InstanceServiceClient;
@@ -33,7 +33,7 @@ pub async fn connect(socket: &Path) -> Result<SupervisorClient, NodeError> {
 }
 
 /// A stream to the socket of a supervisor.
-pub fn open(socket: &PathBuf) -> std::io::Result<UnixStream> {
+pub fn open(socket: &Path) -> std::io::Result<UnixStream> {
     let descriptor = sys::fd_pass::connect_stream(socket)?;
     UnixStream::from_std(std::os::unix::net::UnixStream::from(descriptor))
 }

@@ -391,7 +391,7 @@ impl Actor {
                 Ok(()) => return,
                 Err(error) => tracing::error!(id = self.record.spec.id, error = domain_chain(&error), "{doing}"),
             }
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(backoff.wait()).await;
         }
     }
 

@@ -49,7 +49,7 @@ pub fn listen(world: &World, id: &str) -> Result<OwnedFd, NodeError> {
         layout::private_directory(&directory)?;
     }
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(NodeError::io(doing())(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(NodeError::io(doing())(error)),
         _ => sys::fd_pass::listen_stream(&path).map_err(NodeError::io(doing())),
     }
 }

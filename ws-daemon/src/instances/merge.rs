@@ -17,7 +17,7 @@ pub fn merge(status: &mut InstanceStatus, own: &[Step], state: SupervisorState) 
     for condition in state.conditions {
         conditions::set(&mut status.conditions, condition);
     }
-    status.timeline.retain(|step| is_own(step));
+    status.timeline.retain(is_own);
     status.timeline.extend(state.timeline.into_iter().filter(|step| !is_own(step)));
     timeline(status, own);
     status.tasks = state.tasks;

@@ -63,7 +63,7 @@ async fn states(world: World, id: String, actor: Sender<Message>) {
         if let Err(error) = follow(&world, &id, &actor, &mut backoff).await {
             tracing::debug!(%error, id, "follow the supervisor");
         }
-        tokio::time::sleep(backoff.next()).await;
+        tokio::time::sleep(backoff.wait()).await;
     }
 }
 

@@ -45,12 +45,14 @@ pub(super) struct Work {
 impl Work {
     pub async fn run(mut self, actions: &'static [Action]) {
         // In `Starting`, found after a restart, what to create from is prepared again first.
+        let resumes = matches!(actions, [Action::PrepareImage, .., Action::CreateContainer, _]);
         let creates = actions.contains(&Action::CreateContainer);
         for action in actions {
             let goes_on = match action {
                 Action::Admit => self.tell(Event::Admitted).await,
                 Action::PrepareImage => self.prepare(creates).await,
                 Action::PrepareContent | Action::PrepareNetwork | Action::CancelPreparation => true,
+                Action::CreateContainer if resumes => self.clear().await && self.create().await,
                 Action::CreateContainer => self.create().await,
                 Action::WatchSupervisor if creates => true,
                 Action::WatchSupervisor => self.find().await,
@@ -91,6 +93,18 @@ impl Work {
                 false
             }
         }
+    }
+
+    /// The life before may have died in the midst of a start, and its helper may still be at it: two must not start the
+    /// same container.
+    async fn clear(&self) -> bool {
+        let clear = || async {
+            match self.world.sandboxes.find(&self.spec.id).await? {
+                Some(_) => Ok(()),
+                None => self.world.sandboxes.remove(&self.spec.id).await,
+            }
+        };
+        self.insist("clear away a half-made container", clear).await.is_some()
     }
 
     async fn create(&mut self) -> bool {
@@ -177,7 +191,7 @@ impl Work {
                     self.send(Message::Condition(conditions::failed("SandboxReady", &error))).await;
                 }
             }
-            tokio::time::sleep(backoff.next()).await;
+            tokio::time::sleep(backoff.wait()).await;
         }
     }
 
@@ -203,7 +217,7 @@ impl Work {
                     self.send(Message::Happened(Event::KeepFailed, Some(condition))).await;
                 }
             }
-            if self.cancel.run_until_cancelled(tokio::time::sleep(backoff.next())).await.is_none() {
+            if self.cancel.run_until_cancelled(tokio::time::sleep(backoff.wait())).await.is_none() {
                 return false;
             }
         }
@@ -246,7 +260,7 @@ impl Work {
                     tracing::warn!(id = self.spec.id, error = daemon_kit::status::chain(&error), "{doing}");
                 }
             }
-            self.cancel.run_until_cancelled(tokio::time::sleep(backoff.next())).await?;
+            self.cancel.run_until_cancelled(tokio::time::sleep(backoff.wait())).await?;
         }
     }
 }
