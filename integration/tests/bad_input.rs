@@ -28,7 +28,7 @@ fn refused(said: &Said, code: i32, words: &[&str]) {
 fn sources_that_cannot_be_had_say_why() -> anyhow::Result<()> {
     let Some(suite) = Suite::start()? else { return Ok(()) };
     let start = |source: &str| suite.run(["start", source, "--image", "host"]);
-    refused(&start("https://no-such-host.invalid/a/b"), UNAVAILABLE, &["no-such-host.invalid"]);
+    refused(&start("https://no-such-host.invalid/a/b"), NOT_FOUND, &["no-such-host.invalid"]);
     refused(&start("ext::sh -c id"), INVALID, &[]);
     refused(&start("https://example.com/a\u{7}b"), INVALID, &[]);
     refused(&start("./no-such-directory"), NOT_FOUND, &["no-such-directory"]);

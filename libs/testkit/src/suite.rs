@@ -1,9 +1,11 @@
 //! The whole suite as a user has it: the real `crannog server` on a data directory of its own, and the real command line.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -39,6 +41,7 @@ pub struct Suite {
     crannog: PathBuf,
     supervisor: PathBuf,
     config: Option<PathBuf>,
+    instances: Mutex<BTreeSet<String>>,
     _turn: Turn,
 }
 
@@ -53,7 +56,15 @@ impl Suite {
         let supervisor = program("CRANNOG_SUPERVISOR", "supervisor")?;
         let turn = Turn::take()?;
         let scratch = tempfile::Builder::new().prefix("crannog-suite-").tempdir()?;
-        let mut suite = Self { scratch: Some(scratch), server: None, crannog, supervisor, config: None, _turn: turn };
+        let mut suite = Self {
+            scratch: Some(scratch),
+            server: None,
+            crannog,
+            supervisor,
+            config: None,
+            instances: Mutex::default(),
+            _turn: turn,
+        };
         suite.start_server()?;
         Ok(Some(suite))
     }
@@ -121,7 +132,17 @@ impl Suite {
 
     /// Runs a command line to its end.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Said {
-        said(&mut self.crannog(arguments))
+        let said = said(&mut self.crannog(arguments));
+        self.instances();
+        said
+    }
+
+    /// Every instance that was seen in the data directory so far: what the leak check looks for.
+    fn instances(&self) -> BTreeSet<String> {
+        let there = std::fs::read_dir(self.data().join("node/instances")).into_iter().flatten().flatten();
+        let mut seen = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.extend(there.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+        seen.clone()
     }
 
     /// What a command prints as JSON.
@@ -154,12 +175,12 @@ impl Suite {
         for workspace in self.json(["list", "-o", "json"])?.as_array().into_iter().flatten() {
             self.run(["delete", workspace["id"].as_str().unwrap_or_default()]).ok()?;
         }
-        let data = self.data();
-        let look = |_: &mut Self| Ok(leaks::of_workspaces(&data).is_empty().then_some(()));
+        let (data, instances) = (self.data(), self.instances());
+        let look = |_: &mut Self| Ok(leaks::of_workspaces(&data, &instances).is_empty().then_some(()));
         let _ = self.until("nothing of a workspace is left", Duration::from_secs(10), look);
-        let mut left = leaks::of_workspaces(&data);
+        let mut left = leaks::of_workspaces(&data, &instances);
         self.stop_server()?;
-        left.extend(leaks::of_server(&data));
+        left.extend(leaks::of_server(&data, &instances));
         if !left.is_empty() {
             bail!("left behind:\n{}\n{}", left.join("\n"), tail(&self.log()));
         }
@@ -179,7 +200,7 @@ impl Drop for Suite {
         if std::thread::panicking() {
             eprintln!("the server's log:\n{}", tail(&self.log()));
         }
-        leaks::clean(&data);
+        leaks::clean(&data, &self.instances());
     }
 }
 
