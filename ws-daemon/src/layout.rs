@@ -48,6 +48,11 @@ impl Layout {
         self.instances().join(id)
     }
 
+    /// The bundle that an instance is made from, shown inside; goes with the instance.
+    pub fn bundle(&self, id: &str) -> PathBuf {
+        self.instance(id).join("source.bundle")
+    }
+
     /// Where the node listens for and reaches the supervisor; never mounted inside.
     pub fn supervisor_socket(&self, id: &str) -> PathBuf {
         self.instance(id).join("run").join("supervisor.sock")

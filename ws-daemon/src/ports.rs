@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::NodeError;
@@ -180,8 +180,9 @@ pub trait Sandboxes: Send + Sync + 'static {
 /// Uploaded Git bundles, by digest.
 #[tonic::async_trait]
 pub trait Sources: Send + Sync + 'static {
-    /// A file with the bundle, verified: fetched from the orchestrator when it is not on this node.
-    async fn fetch(&self, digest: &str, progress: Progress) -> Result<PathBuf, NodeError>;
+    /// Puts a file with the bundle at `path` on the node's file system, verified: fetched from the orchestrator when it is
+    /// not on this node. The file stays there whatever becomes of the source.
+    async fn fetch(&self, digest: &str, path: &Path, progress: Progress) -> Result<(), NodeError>;
     /// Drops the file; the content that comes from it is ready. Bears repeating.
     async fn drop_source(&self, digest: &str) -> Result<(), NodeError>;
 }

@@ -85,7 +85,12 @@ impl Resolver {
         let bundle = async {
             match request.bundle_digest.as_str() {
                 "" => Ok(None),
-                digest => world.sources.fetch(digest, timeline.progress("source")).await.map(Some),
+                digest => {
+                    crate::layout::private_directory(&world.layout.instance(&spec.id))?;
+                    let path = world.layout.bundle(&spec.id);
+                    world.sources.fetch(digest, &path, timeline.progress("source")).await?;
+                    Ok(Some(path))
+                }
             }
         };
         let (image, layer, network, bundle) = tokio::try_join!(

@@ -44,6 +44,12 @@ impl RemoteSources {
         })
     }
 
+    fn flight(&self, digest: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut flights = self.flights.lock();
+        flights.retain(|_, flight| Arc::strong_count(flight) > 1);
+        flights.entry(digest.to_owned()).or_default().clone()
+    }
+
     async fn download(&self, digest: &str, part: &Path, progress: &Progress) -> Result<(), NodeError> {
         let doing = || format!("write {}", part.display());
         let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(part).await.map_err(NodeError::io(doing()))?;
@@ -76,29 +82,39 @@ impl RemoteSources {
 
 #[tonic::async_trait]
 impl Sources for RemoteSources {
-    async fn fetch(&self, digest: &str, progress: Progress) -> Result<PathBuf, NodeError> {
+    async fn fetch(&self, digest: &str, at: &Path, progress: Progress) -> Result<(), NodeError> {
         let path = self.path(digest)?;
-        let flight = self.flights.lock().entry(digest.to_owned()).or_default().clone();
+        let flight = self.flight(digest);
         let _only = flight.lock().await;
-        if path.is_file() {
-            return Ok(path);
+        if !path.is_file() {
+            let part = path.with_extension("part");
+            self.fetch_all(digest, &part, &progress).await?;
+            let done = path.clone();
+            blocking("verify an uploaded source", move || verify(&part, &done)).await?;
         }
-        let part = path.with_extension("part");
-        self.fetch_all(digest, &part, &progress).await?;
-        let done = path.clone();
-        blocking("verify an uploaded source", move || verify(&part, &done)).await?;
-        Ok(path)
+        let at = at.to_owned();
+        blocking("show an uploaded source", move || link(&path, &at)).await
     }
 
     async fn drop_source(&self, digest: &str) -> Result<(), NodeError> {
         let path = self.path(digest)?;
-        self.flights.lock().remove(digest);
+        let flight = self.flight(digest);
+        let _only = flight.lock().await;
         match tokio::fs::remove_file(&path).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(NodeError::io(format!("drop {}", path.display()))(error))
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A second name for the file: who uses it keeps it when the first name goes.
+fn link(path: &Path, at: &Path) -> Result<(), NodeError> {
+    let doing = || format!("link {} to {}", path.display(), at.display());
+    match std::fs::remove_file(at) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(NodeError::io(doing())(error)),
+        _ => std::fs::hard_link(path, at).map_err(NodeError::io(doing())),
     }
 }
 

@@ -79,20 +79,25 @@ async fn content(
     let (layer, lock) = timeline.run("content", open, |(layer, _), step| step.hit = layer.found).await?;
     let is_ready = layer.found && world.store.workspace(&spec.workspace_id)?.content_ready;
     let bundle = match bundle_digest(spec) {
-        Some(digest) if !is_ready => Some(source(world, digest, timeline, cancel).await?),
+        Some(digest) if !is_ready => Some(source(world, &spec.id, digest, timeline, cancel).await?),
         _ => None,
     };
     Ok((layer, bundle, lock))
 }
 
+/// Brings a bundle to the instance.
 async fn source(
     world: &World,
+    id: &str,
     digest: &str,
     timeline: &Timeline,
     cancel: &CancellationToken,
 ) -> Result<std::path::PathBuf, NodeError> {
-    let fetch = within(world.limits.image, "source", world.sources.fetch(digest, timeline.progress("source")));
-    timeline.run("source", unless(cancel, fetch), |_, _| {}).await
+    crate::layout::private_directory(&world.layout.instance(id))?;
+    let path = world.layout.bundle(id);
+    let fetch = within(world.limits.image, "image", world.sources.fetch(digest, &path, timeline.progress("source")));
+    timeline.run("source", unless(cancel, fetch), |_, _| {}).await?;
+    Ok(path)
 }
 
 async fn network(world: &World, spec: &InstanceSpec, timeline: &Timeline) -> Result<InstanceNetwork, NodeError> {

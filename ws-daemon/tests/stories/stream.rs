@@ -129,6 +129,13 @@ async fn an_uploaded_source_is_fetched_verified_shown_inside_and_dropped_when_th
     assert_eq!((step.bytes, step.total_bytes), (8_000, 8_000));
     assert_eq!(node.machine.configs()[0].bundle_path, "/.crannog/source.bundle");
     let sources = node.data().join("node/sources");
+    // A second workspace of the same bundle has its own file of it, whenever the first lets go of the source.
+    let second = InstanceSpec { id: "b".repeat(32), workspace_id: "2".repeat(32), ..with_bundle(&digest) };
+    node.running(&second).await;
+    for id in ["a".repeat(32), second.id] {
+        let shown = node.data().join("node/instances").join(id).join("source.bundle");
+        assert_eq!(std::fs::metadata(shown).expect("shown").len(), 8_000);
+    }
     within(async {
         while std::fs::read_dir(&sources).expect("sources").next().is_some() {
             tokio::task::yield_now().await;
