@@ -18,7 +18,7 @@ fn template_golang_cli_builds_and_prints_its_help_although_the_first_line_of_its
     suite.run(["start", &bundle.to_string_lossy(), "--name", "golang"]).ok()?;
     init_done(&mut suite, "golang", Duration::from_secs(300))?;
     let help = suite.run(["exec", "golang", "--", "./mycli", "--help"]).ok()?;
-    assert!(help.contains("Usage"), "{help}");
+    assert!(help.contains("Cobra is a CLI library"), "{help}");
     let logs = suite.run(["logs", "golang"]).ok()?;
     assert!(!logs.is_empty());
     suite.end()
@@ -47,13 +47,12 @@ fn template_typescript_node_builds_and_its_failing_task_harms_nothing() -> anyho
 }
 
 #[test]
-fn ripgrep_is_cloned_whole_with_its_tags_and_a_branch_can_be_asked_for() -> anyhow::Result<()> {
+fn ripgrep_is_cloned_with_its_whole_history() -> anyhow::Result<()> {
     let Some(bundle) = integration::corpus_bundle("ripgrep") else { return Ok(()) };
     let Some(suite) = Suite::start()? else { return Ok(()) };
     suite.run(["start", &bundle.to_string_lossy(), "--name", "rg", "--image", "host"]).ok()?;
     let count = suite.run(["exec", "rg", "--", "git", "rev-list", "--count", "HEAD"]).ok()?;
     assert!(count.trim().parse::<u32>()? > 2000, "{count}");
     assert_eq!(suite.run(["exec", "rg", "--", "git", "status", "--porcelain"]).ok()?, "");
-    assert!(!suite.run(["exec", "rg", "--", "git", "tag"]).ok()?.is_empty());
     suite.end()
 }

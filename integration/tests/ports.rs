@@ -52,13 +52,13 @@ fn curl(arguments: &[&str]) -> Said {
     said(Command::new("curl").args(["--silent", "--show-error", "--max-time", "15", "--noproxy", "*"]).args(arguments))
 }
 
-fn plain_url(suite: &Suite, port: &str) -> anyhow::Result<String> {
+fn plain_url(suite: &Suite, port: u16) -> anyhow::Result<String> {
     let ports = suite.json(["ports", "app", "-o", "json"])?;
     let found = ports
         .as_array()
         .into_iter()
         .flatten()
-        .find(|p| p["port"].to_string() == port)
+        .find(|p| p["port"] == port)
         .map(|p| p["url"].as_str().unwrap_or_default().to_owned());
     found.ok_or_else(|| anyhow::anyhow!("port {port} is not listed: {ports}"))
 }
@@ -74,7 +74,7 @@ fn a_private_port_asks_for_the_owner_and_a_link_lets_in_once() -> anyhow::Result
         "{web:#}"
     );
     assert!(web["process"].as_str().unwrap_or_default().starts_with("python"), "{web:#}");
-    let url = plain_url(&suite, "8080")?;
+    let url = plain_url(&suite, 8080)?;
     assert!(url.starts_with("http://8080-app.localhost:"), "{url}");
     let stranger = curl(&["--output", "/dev/null", "--write-out", "%{http_code}", &url]);
     assert!(["401", "403"].contains(&stranger.stdout.as_str()), "{stranger:?}");
@@ -104,7 +104,7 @@ fn a_private_port_asks_for_the_owner_and_a_link_lets_in_once() -> anyhow::Result
 fn a_public_port_is_open_until_it_is_private_again_and_stays_so_over_a_restart() -> anyhow::Result<()> {
     let Some(mut suite) = started()? else { return Ok(()) };
     let status = |suite: &Suite| -> anyhow::Result<String> {
-        Ok(curl(&["--output", "/dev/null", "--write-out", "%{http_code}", &plain_url(suite, "8081")?]).stdout)
+        Ok(curl(&["--output", "/dev/null", "--write-out", "%{http_code}", &plain_url(suite, 8081)?]).stdout)
     };
     suite.run(["port", "app", "8081", "--public"]).ok()?;
     suite.until("the edge lets everybody in", Duration::from_secs(5), |suite| Ok((status(suite)? == "200").then_some(())))?;
@@ -121,7 +121,7 @@ fn a_public_port_is_open_until_it_is_private_again_and_stays_so_over_a_restart()
 fn events_of_a_server_arrive_as_they_are_sent() -> anyhow::Result<()> {
     let Some(mut suite) = started()? else { return Ok(()) };
     suite.run(["port", "app", "8080", "--public"]).ok()?;
-    let url = plain_url(&suite, "8080")?;
+    let url = plain_url(&suite, 8080)?;
     let host = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let edge = format!("127.0.0.1:{}", host.rsplit(':').next().unwrap_or_default());
     suite.until("it is open", Duration::from_secs(5), |_| {

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use crate::config::Config;
 use crate::process::users::User;
 
+/// Where the node puts a program that an image lacks.
+const OWN_PROGRAMS: &str = "/usr/local/bin";
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The part that is the same for everybody.
@@ -25,7 +27,12 @@ impl Environment {
         variables.retain(|name, value| !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0'));
         variables.retain(|name, _| name != "CRANNOG_API_FD" && name != "CRANNOG_CONFIG_FD");
         let path = variables.get("PATH").filter(|path| !path.is_empty()).map_or(DEFAULT_PATH, String::as_str);
-        let path = supervisor.path_prepend.iter().map(String::as_str).chain([path]).collect::<Vec<_>>().join(":");
+        let path = supervisor.path_prepend.iter().map(String::as_str).chain([path]);
+        let mut path = path.collect::<Vec<_>>().join(":");
+        // `sudo` is put there where an image has none, and not every image looks there.
+        if !path.split(':').any(|place| place == OWN_PROGRAMS) {
+            path = format!("{path}:{OWN_PROGRAMS}");
+        }
         variables.insert("PATH".into(), path);
         variables.extend(public(config));
         Self { variables }
@@ -109,7 +116,7 @@ mod tests {
     fn later_variables_win_and_ours_never_leak() {
         let environment = Environment::new(&config());
         assert_eq!(environment.variables["A"], "user");
-        assert_eq!(environment.variables["PATH"], "/toolchain/bin:/image/bin");
+        assert_eq!(environment.variables["PATH"], "/toolchain/bin:/image/bin:/usr/local/bin");
         assert_eq!(environment.variables["GITPOD_REPO_ROOT"], "/workspace/app");
         assert_eq!(environment.variables["GITPOD_WORKSPACE_URL"], "http://app.localhost:7280");
         assert!(!environment.variables.contains_key("CRANNOG_API_FD"));

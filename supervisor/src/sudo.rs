@@ -94,7 +94,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Wanted, String> {
             unknown => return Err(format!("unknown option {unknown}")),
         }
     }
-    while let Some((name, value)) = arguments.peek().and_then(|word| assignment(word)) {
+    while let Some((name, value)) = arguments.peek().and_then(assignment) {
         run.variables.push((name, value));
         arguments.next();
     }
@@ -225,7 +225,7 @@ fn words(command: &mut Command, wanted: &Run, shell: &str) {
         command.arg0(format!("-{name}"));
     }
     if !wanted.command.is_empty() {
-        command.arg("-c").arg(wanted.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
+        command.arg("-c").arg(wanted.command.iter().map(quoted).collect::<Vec<_>>().join(" "));
     }
 }
 

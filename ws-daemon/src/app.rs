@@ -165,8 +165,7 @@ impl Bound {
         self.instances.recover().await?;
         let (local, connections) = mpsc::channel(16);
         let tunnels = Tunnels::new(self.instances.clone(), self.orchestrator.clone(), local);
-        let stream =
-            NodeStream::new(self.orchestrator, self.instances.clone(), tunnels, self.hello, self.config.min_free.0);
+        let stream = NodeStream::new(self.orchestrator, self.instances.clone(), tunnels, self.hello, self.config.min_free.0);
         let service = NodeLocal::new(self.instances.clone(), self.resolver);
         tokio::select! {
             () = shutdown => {}

@@ -1,10 +1,10 @@
 //! The settings of ws-daemon; `config/default.toml` is the reference page. Unknown keys are refused.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use daemon_kit::units::{ByteSize, HumanDuration};
 use domain::class::Class;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::error::NodeError;
 use crate::host_image::HostImage;

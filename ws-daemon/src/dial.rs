@@ -101,20 +101,27 @@ async fn answer(question: &[u8], instances: &Instances) -> Result<OwnedFd, NodeE
 pub async fn dial(instances: &Instances, id: &str, port: u32) -> Result<OwnedFd, NodeError> {
     instances.require_container(id)?;
     let number = u16::try_from(port).ok().filter(|port| *port > 0);
-    let number = number.ok_or_else(|| NodeError::refused(Class::InvalidArgument, "PortMalformed", format!("{port} is not a port"), ""))?;
+    let number =
+        number.ok_or_else(|| NodeError::refused(Class::InvalidArgument, "PortMalformed", format!("{port} is not a port"), ""))?;
     let connected = tokio::time::timeout(LIMIT, instances.world().networks.dial(id, number)).await;
-    connected.unwrap_or_else(|_| {
-        Err(NodeError::refused(Class::DeadlineExceeded, "ConnectTimeout", format!("port {port} does not take connections"), ""))
-    })
-    .map_err(|error| match error {
-        NodeError::Io { source, .. } if source.kind() == std::io::ErrorKind::ConnectionRefused => NodeError::refused(
-            Class::Unavailable,
-            "ConnectionRefused",
-            format!("nothing listens on port {port}"),
-            "start the server in the workspace",
-        ),
-        other => other,
-    })
+    connected
+        .unwrap_or_else(|_| {
+            Err(NodeError::refused(
+                Class::DeadlineExceeded,
+                "ConnectTimeout",
+                format!("port {port} does not take connections"),
+                "",
+            ))
+        })
+        .map_err(|error| match error {
+            NodeError::Io { source, .. } if source.kind() == std::io::ErrorKind::ConnectionRefused => NodeError::refused(
+                Class::Unavailable,
+                "ConnectionRefused",
+                format!("nothing listens on port {port}"),
+                "start the server in the workspace",
+            ),
+            other => other,
+        })
 }
 
 fn in_words(error: &NodeError) -> DialError {

@@ -234,7 +234,8 @@ impl Sandboxes for FakeSandboxes {
 
     async fn start(&self, spec: &SandboxSpec, api: OwnedFd, config: &[u8]) -> Result<Running, NodeError> {
         self.0.call("start", &spec.id)?;
-        let config = SupervisorConfig::decode(config).map_err(|source| NodeError::Inside { doing: "decode".into(), source: source.into() })?;
+        let config = SupervisorConfig::decode(config)
+            .map_err(|source| NodeError::Inside { doing: "decode".into(), source: source.into() })?;
         let (end, alive) = std::io::pipe().map_err(NodeError::io("make a pipe"))?;
         let script = self.0.script.lock().clone();
         let supervisor = FakeSupervisor::start(api, config.clone(), script, self.0.clone(), spec.id.clone())?;
@@ -291,5 +292,10 @@ impl Drop for Container {
 
 /// An image that does not exist.
 pub fn no_such_image() -> NodeError {
-    NodeError::refused(Class::NotFound, "ImageNotFound", "the registry has no image \"app:latest\"", "check the name of the image")
+    NodeError::refused(
+        Class::NotFound,
+        "ImageNotFound",
+        "the registry has no image \"app:latest\"",
+        "check the name of the image",
+    )
 }

@@ -11,7 +11,8 @@ const MIN_MEMORY: u64 = 256 << 20;
 pub fn now(data: &Path, min_free: u64) -> NodeHeartbeat {
     let free = rustix::fs::statvfs(data).map(|stat| stat.f_bavail.saturating_mul(stat.f_frsize)).ok();
     let memory = available_memory();
-    let short = [(free.is_some_and(|free| free < min_free), "disk"), (memory.is_some_and(|memory| memory < MIN_MEMORY), "memory")];
+    let short =
+        [(free.is_some_and(|free| free < min_free), "disk"), (memory.is_some_and(|memory| memory < MIN_MEMORY), "memory")];
     let pressure = short.into_iter().filter(|(is_short, _)| *is_short).map(|(_, what)| what.to_owned()).collect();
     NodeHeartbeat { free_bytes: free.unwrap_or_default(), memory_bytes: memory.unwrap_or_default(), pressure }
 }

@@ -26,11 +26,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::NodeError;
 use crate::store::{InstanceRecord, StopRequest};
-use crate::world::{World, WorkspaceLock, now_ms};
+use crate::world::{WorkspaceLock, World, now_ms};
 use actor::{Actor, Handle};
 pub(crate) use message::Prepared;
-pub(crate) use recovery::THROW_AWAY;
 use message::{Answer, Message};
+pub(crate) use recovery::THROW_AWAY;
 
 /// All instances of a node. Cheap to clone.
 #[derive(Clone)]
@@ -66,7 +66,8 @@ impl Instances {
     pub async fn stop(&self, request: StopInstance) -> Result<(), NodeError> {
         self.wait_for_recovery().await;
         let known = self.handle(&request.id).ok_or_else(|| unknown(&request.id))?;
-        let stop = StopRequest { reason: bounds::text(&request.reason), grace_ms: request.grace_ms, conclusion: request.conclusion };
+        let stop =
+            StopRequest { reason: bounds::text(&request.reason), grace_ms: request.grace_ms, conclusion: request.conclusion };
         ask(&known, |answer| Message::Stop(stop, answer)).await
     }
 
@@ -174,7 +175,12 @@ fn check(spec: &InstanceSpec) -> Result<(), NodeError> {
     if is_good && domain::name::check(&spec.workspace_name).is_ok() {
         return Ok(());
     }
-    Err(NodeError::refused(Class::InvalidArgument, "SpecMalformed", "the spec of an instance needs two ids, a name and an image", ""))
+    Err(NodeError::refused(
+        Class::InvalidArgument,
+        "SpecMalformed",
+        "the spec of an instance needs two ids, a name and an image",
+        "",
+    ))
 }
 
 fn gone(request: RemoveInstance) -> InstanceStatus {

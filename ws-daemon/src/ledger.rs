@@ -120,7 +120,8 @@ mod tests {
     fn a_ledger_that_begins_late_goes_round_to_the_first() {
         let (_directory, ledger) = ledger(3);
         let late = Ledger { begin: 5, ..ledger };
-        let bases: Vec<u32> = ["a", "b", "c"].iter().map(|owner| late.acquire(owner).expect("range").base / IdRange::SIZE).collect();
+        let bases: Vec<u32> =
+            ["a", "b", "c"].iter().map(|owner| late.acquire(owner).expect("range").base / IdRange::SIZE).collect();
         assert_eq!(bases, [1_002, 1_000, 1_001]);
     }
 

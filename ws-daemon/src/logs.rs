@@ -24,7 +24,10 @@ pub async fn collect(spool: Arc<LogSpool>, socket: PathBuf, workspace: String, i
     }
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     // Nobody listens any more when PID 1, which holds the socket, has ended.
-    while supervisor::open(&socket).map_err(|error| error.kind() == std::io::ErrorKind::WouldBlock).map_or_else(|busy| busy, |_| true) {
+    while supervisor::open(&socket)
+        .map_err(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        .map_or_else(|busy| busy, |_| true)
+    {
         match follow(&spool, &socket, &workspace, &instance).await {
             Ok(()) => backoff.reset(),
             Err(error) => tracing::debug!(%error, instance, "follow the logs"),

@@ -55,7 +55,17 @@ impl NodeStream {
         let (commands, waiting) = mpsc::unbounded_channel();
         let (done, handled) = mpsc::unbounded_channel();
         tokio::spawn(handle_all(instances.clone(), waiting, done));
-        Self { orchestrator, instances, tunnels, hello, min_free, outbox: Outbox::default(), inbox: Inbox::default(), commands, handled }
+        Self {
+            orchestrator,
+            instances,
+            tunnels,
+            hello,
+            min_free,
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+            commands,
+            handled,
+        }
     }
 
     /// Keeps a connection for as long as it is polled.
@@ -179,7 +189,9 @@ impl NodeStream {
 
     async fn send(&self, up: &mpsc::Sender<NodeMessage>, message: NodeMessage) -> Result<(), NodeError> {
         let message = NodeMessage { ack: self.inbox.ack(), ..message };
-        up.send(message).await.map_err(|_| orchestrator::refused("write the node stream", &tonic::Status::unavailable("it was closed")))
+        up.send(message)
+            .await
+            .map_err(|_| orchestrator::refused("write the node stream", &tonic::Status::unavailable("it was closed")))
     }
 }
 
@@ -198,7 +210,12 @@ async fn welcome_of(down: &mut Streaming<OrchestratorMessage>) -> Result<Welcome
 }
 
 fn no_welcome() -> NodeError {
-    NodeError::refused(Class::Unavailable, "NoWelcome", "the orchestrator did not greet this node", "is there a Crannog server at that address?")
+    NodeError::refused(
+        Class::Unavailable,
+        "NoWelcome",
+        "the orchestrator did not greet this node",
+        "is there a Crannog server at that address?",
+    )
 }
 
 /// Handles commands in their order; a store that cannot be written holds up commands, not the stream.

@@ -49,7 +49,8 @@ impl Resolver {
             let _ = answer.send(result);
             this.remove(&id).await;
         });
-        let ended = |source: oneshot::error::RecvError| NodeError::Inside { doing: "resolve a source".into(), source: source.into() };
+        let ended =
+            |source: oneshot::error::RecvError| NodeError::Inside { doing: "resolve a source".into(), source: source.into() };
         answered.await.unwrap_or_else(|source| Err(ended(source)))
     }
 
@@ -94,7 +95,8 @@ impl Resolver {
             }
         };
         let (image, layer, network, bundle) = tokio::try_join!(
-            timeline.run("image", world.images.prepare(&spec.image, timeline.progress("image")), |image, step| step.hit = image.hit),
+            timeline
+                .run("image", world.images.prepare(&spec.image, timeline.progress("image")), |image, step| step.hit = image.hit),
             self.layer(&spec.id),
             timeline.run("network", world.networks.create(&spec.id), |_, _| {}),
             bundle,

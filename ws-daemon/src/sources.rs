@@ -40,7 +40,12 @@ impl RemoteSources {
         let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
         let is_good = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         is_good.then(|| self.layout.sources().join(hex)).ok_or_else(|| {
-            NodeError::refused(Class::InvalidArgument, "DigestMalformed", "the source's digest is not a SHA-256", "upload it again")
+            NodeError::refused(
+                Class::InvalidArgument,
+                "DigestMalformed",
+                "the source's digest is not a SHA-256",
+                "upload it again",
+            )
         })
     }
 
@@ -52,12 +57,15 @@ impl RemoteSources {
 
     async fn download(&self, digest: &str, part: &Path, progress: &Progress) -> Result<(), NodeError> {
         let doing = || format!("write {}", part.display());
-        let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(part).await.map_err(NodeError::io(doing()))?;
+        let mut file =
+            tokio::fs::OpenOptions::new().create(true).append(true).open(part).await.map_err(NodeError::io(doing()))?;
         let mut offset = file.metadata().await.map_err(NodeError::io(doing()))?.len();
         let request = FetchSourceRequest { digest: digest.into(), offset };
         let fetched = self.orchestrator.bulk().fetch_source(request).await;
         let mut pieces = fetched.map_err(|status| orchestrator::refused("fetch the uploaded source", &status))?.into_inner();
-        while let Some(piece) = pieces.message().await.map_err(|status| orchestrator::refused("fetch the uploaded source", &status))? {
+        while let Some(piece) =
+            pieces.message().await.map_err(|status| orchestrator::refused("fetch the uploaded source", &status))?
+        {
             file.write_all(&piece.data).await.map_err(NodeError::io(doing()))?;
             offset += piece.data.len() as u64;
             progress(offset, piece.size, "");

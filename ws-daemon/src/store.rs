@@ -210,9 +210,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let path = directory.path().join("state.redb");
         let store = Store::open(&path).expect("new");
-        store
-            .write("age", |transaction| Ok(transaction.open_table(META)?.insert("format", "2").map(drop)?))
-            .expect("written");
+        store.write("age", |transaction| Ok(transaction.open_table(META)?.insert("format", "2").map(drop)?)).expect("written");
         drop(store);
         let error = Store::open(&path).err().expect("newer");
         assert!(matches!(error, NodeError::Refused { reason: "DataIsNewer", .. }), "{error:?}");

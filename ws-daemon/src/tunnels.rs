@@ -81,7 +81,11 @@ impl Tunnels {
         let first = TunnelFrame { id, ..refusal.unwrap_or_default() };
         let _ = up.send(first).await;
         let mut client = self.orchestrator.bulk();
-        let down = client.tunnel(ReceiverStream::new(frames)).await.map_err(|status| orchestrator::refused("open a tunnel", &status))?.into_inner();
+        let down = client
+            .tunnel(ReceiverStream::new(frames))
+            .await
+            .map_err(|status| orchestrator::refused("open a tunnel", &status))?
+            .into_inner();
         match target {
             Ok(target) => splice(target, up, down).await,
             Err(_) => Ok(()),
@@ -100,7 +104,11 @@ fn failed(error: &NodeError) -> TunnelFrame {
 }
 
 /// Passes bytes both ways until both sides have said that they have no more, or one of them is gone.
-async fn splice(target: Box<dyn Bytes>, up: mpsc::Sender<TunnelFrame>, mut down: Streaming<TunnelFrame>) -> Result<(), NodeError> {
+async fn splice(
+    target: Box<dyn Bytes>,
+    up: mpsc::Sender<TunnelFrame>,
+    mut down: Streaming<TunnelFrame>,
+) -> Result<(), NodeError> {
     let (read, write) = tokio::io::split(target);
     let upwards = async {
         let end = send_all(read, &up).await;

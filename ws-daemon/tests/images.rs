@@ -29,7 +29,8 @@ fn listen() -> (Told, Progress) {
 
 fn image() -> Image {
     let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    let layer = Layer::new().owned_by(uid.into(), gid.into()).file("bin/sh", 0o755, "#!").file("etc/motd", 0o644, vec![b'x'; 700_000]);
+    let layer =
+        Layer::new().owned_by(uid.into(), gid.into()).file("bin/sh", 0o755, "#!").file("etc/motd", 0o644, vec![b'x'; 700_000]);
     Image::builder().layer(layer).config("Env", serde_json::json!(["A=1"])).config("User", "dev".into()).build()
 }
 
@@ -50,7 +51,10 @@ async fn an_image_is_pulled_told_of_and_collected() -> Result<()> {
     let (told, progress) = listen();
     let reference = registry.reference("team/tool:v1");
     let pulled = images.prepare(&reference, progress.clone()).await?;
-    assert_eq!((pulled.reference.as_str(), pulled.digest.as_str(), pulled.hit), (reference.as_str(), image().digest().as_str(), false));
+    assert_eq!(
+        (pulled.reference.as_str(), pulled.digest.as_str(), pulled.hit),
+        (reference.as_str(), image().digest().as_str(), false)
+    );
     assert_eq!((pulled.config.user.as_str(), pulled.config.env.as_slice()), ("dev", &[("A".to_owned(), "1".to_owned())][..]));
     ensure!(pulled.root.join("bin/sh").is_file(), "no root");
     let last = told.lock().expect("told").last().cloned().context("nothing was told")?;

@@ -224,7 +224,7 @@ async fn an_instance_of_the_machines_own_image_starts_is_found_and_is_removed_wh
     assert_eq!(node.root("id -u; hostname; echo $$ > /tmp/x; cat /proc/1/comm"), "0\ntest-workspace\nsupervisor");
     let found = node.sandboxer.find(&node.spec.id).await.expect("find").expect("running");
     assert_eq!(found.pid, running.pid);
-    assert_eq!(node.sandboxer.list().await.expect("list"), [node.spec.id.clone()]);
+    assert_eq!(node.sandboxer.list().await.expect("list"), std::slice::from_ref(&node.spec.id));
     assert_eq!(mounts(&node), 0, "nothing is mounted in the machine's namespace");
     node.sandboxer.kill(&node.spec.id, 9).await.expect("kill");
     assert!(node.sandboxer.find(&node.spec.id).await.expect("find").is_none());

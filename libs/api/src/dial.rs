@@ -49,7 +49,8 @@ mod tests {
         let question = DialRequest { instance: "3f".into(), port: 3000 };
         assert_eq!(serde_json::to_string(&question).expect("json"), r#"{"instance":"3f","port":3000}"#);
         assert_eq!(serde_json::to_string(&DialAnswer::Ok(true)).expect("json"), r#"{"ok":true}"#);
-        let refused = DialError { class: Class::Unavailable, reason: "ConnectionRefused".into(), message: "nothing listens".into() };
+        let refused =
+            DialError { class: Class::Unavailable, reason: "ConnectionRefused".into(), message: "nothing listens".into() };
         let text = r#"{"error":{"class":"unavailable","reason":"ConnectionRefused","message":"nothing listens"}}"#;
         assert_eq!(serde_json::from_str::<DialAnswer>(text).expect("json"), DialAnswer::Error(refused));
     }

@@ -227,12 +227,28 @@ mod tests {
         let many = format!(r#"{{"Env":[{}"A=1"]}}"#, r#""A=1","#.repeat(4096));
         let large = format!(r#"{{"Env":["A={}"]}}"#, "x".repeat(1 << 20));
         for config in [
-            r#"{"Env":["A\u0000B=1"]}"#, r#"{"Env":["A\nB=1"]}"#, r#"{"Env":["=1"]}"#, r#"{"Env":["A=\u0000"]}"#, &many, &large,
-            r#"{"WorkingDir":"/proc/self/fd/8"}"#, r#"{"WorkingDir":"/a/../proc"}"#, r#"{"WorkingDir":"proc/1/cwd"}"#,
-            r#"{"WorkingDir":"//proc"}"#, r#"{"WorkingDir":"/\u0000"}"#, r#"{"Volumes":{"/proc":{}}}"#,
-            r#"{"Volumes":{"/x/../dev/shm":{}}}"#, r#"{"Volumes":{"/sys":{}}}"#, r#"{"User":"2147483648"}"#,
-            r#"{"User":"65536"}"#, r#"{"User":"0:4294967296"}"#, r#"{"User":"a:b:c"}"#, r#"{"User":"-x"}"#, r#"{"User":"a\nb"}"#,
-            r#"{"Env":"PATH=/bin"}"#, r#"{"User":7}"#,
+            r#"{"Env":["A\u0000B=1"]}"#,
+            r#"{"Env":["A\nB=1"]}"#,
+            r#"{"Env":["=1"]}"#,
+            r#"{"Env":["A=\u0000"]}"#,
+            &many,
+            &large,
+            r#"{"WorkingDir":"/proc/self/fd/8"}"#,
+            r#"{"WorkingDir":"/a/../proc"}"#,
+            r#"{"WorkingDir":"proc/1/cwd"}"#,
+            r#"{"WorkingDir":"//proc"}"#,
+            r#"{"WorkingDir":"/\u0000"}"#,
+            r#"{"Volumes":{"/proc":{}}}"#,
+            r#"{"Volumes":{"/x/../dev/shm":{}}}"#,
+            r#"{"Volumes":{"/sys":{}}}"#,
+            r#"{"User":"2147483648"}"#,
+            r#"{"User":"65536"}"#,
+            r#"{"User":"0:4294967296"}"#,
+            r#"{"User":"a:b:c"}"#,
+            r#"{"User":"-x"}"#,
+            r#"{"User":"a\nb"}"#,
+            r#"{"Env":"PATH=/bin"}"#,
+            r#"{"User":7}"#,
         ] {
             parse(config).expect_err(&config[..config.len().min(60)]);
         }

@@ -17,8 +17,7 @@ pub const MANIFEST_TYPES: [&str; 2] =
 /// Media types of lists of them.
 pub const INDEX_TYPES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
-const CONFIG_TYPES: [&str; 2] =
-    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+const CONFIG_TYPES: [&str; 2] = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
 /// Why a document is no usable manifest.
 #[derive(Debug, thiserror::Error)]

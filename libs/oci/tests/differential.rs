@@ -63,8 +63,12 @@ fn what_gnu_tar_packs_in_any_format_comes_out_the_same() {
     let mut wanted = Vec::new();
     summary(&source, "", &mut wanted);
     for options in [
-        &["--format=gnu"][..], &["--format=gnu", "--sparse"], &["--format=pax"], &["--format=pax", "--sparse"],
-        &["--format=pax", "--sparse", "--sparse-version=0.0"], &["--format=pax", "--sparse", "--sparse-version=0.1"],
+        &["--format=gnu"][..],
+        &["--format=gnu", "--sparse"],
+        &["--format=pax"],
+        &["--format=pax", "--sparse"],
+        &["--format=pax", "--sparse", "--sparse-version=0.0"],
+        &["--format=pax", "--sparse", "--sparse-version=0.1"],
     ] {
         let output = Command::new("tar").args(options).arg("-C").arg(&source).args(["-cf", "-", "."]).output().expect("tar runs");
         assert!(output.status.success(), "{options:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -33,7 +33,9 @@ fn judge(case: &Case) -> Result<(), String> {
         (Expect::Refused(reason), Err(error)) if error.reason() == *reason => Ok(()),
         (Expect::Refused(reason), Err(error)) => Err(format!("{name}: refused as {} ({error}), not {reason}", error.reason())),
         (Expect::Refused(reason), Ok(())) => Err(format!("{name}: applied, not refused as {reason}")),
-        (Expect::Has(_), Err(error)) => Err(format!("{name}: refused: {} {error} {:?}", error.reason(), std::error::Error::source(&error))),
+        (Expect::Has(_), Err(error)) => {
+            Err(format!("{name}: refused: {} {error} {:?}", error.reason(), std::error::Error::source(&error)))
+        }
         (Expect::Has(wanted), Ok(())) => {
             let inside = ground.inside();
             let same = inside.iter().map(String::as_str).eq(wanted.iter().copied());
@@ -44,7 +46,8 @@ fn judge(case: &Case) -> Result<(), String> {
 
 #[test]
 fn every_layer_cut_short_anywhere_is_refused_and_harms_nothing() {
-    let whole = raw::Raw::new().dir("d").file("d/f", &[7; 700]).symlink("s", "d").pax(&[("path", b"d/long")]).file("x", b"data").end();
+    let whole =
+        raw::Raw::new().dir("d").file("d/f", &[7; 700]).symlink("s", "d").pax(&[("path", b"d/long")]).file("x", b"data").end();
     let ground = Ground::new();
     let before = ground.outside();
     for length in (0..whole.len() - 1024).step_by(61) {
@@ -89,7 +92,13 @@ fn a_layer_is_stopped_in_the_middle_when_it_is_told_to() {
     let root = sys::beneath::open_own_dir(&ground.root()).expect("root");
     let mut budget = oci::layer::Budget::new(oci::layer::Limits::default());
     let stop = std::sync::atomic::AtomicBool::new(true);
-    let result = oci::layer::apply(std::os::fd::AsFd::as_fd(&root), layer.as_slice(), &oci::digest::Digest::of(&layer), &mut budget, &stop);
+    let result = oci::layer::apply(
+        std::os::fd::AsFd::as_fd(&root),
+        layer.as_slice(),
+        &oci::digest::Digest::of(&layer),
+        &mut budget,
+        &stop,
+    );
     assert_eq!(result.expect_err("stopped").reason(), "Aborted");
     assert_eq!(ground.inside(), Vec::<String>::new());
 }

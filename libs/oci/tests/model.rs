@@ -47,8 +47,13 @@ struct Wild {
 
 fn wild() -> impl Strategy<Value = Wild> {
     let kinds = prop::sample::select(b"0000111222255533467".to_vec());
-    (kinds, wild_path(), wild_path(), vec(any::<u8>(), 0..40), any::<bool>())
-        .prop_map(|(kind, path, link, data, long)| Wild { kind, path, link, data, long })
+    (kinds, wild_path(), wild_path(), vec(any::<u8>(), 0..40), any::<bool>()).prop_map(|(kind, path, link, data, long)| Wild {
+        kind,
+        path,
+        link,
+        data,
+        long,
+    })
 }
 
 fn write(raw: Raw, member: &Wild) -> Raw {

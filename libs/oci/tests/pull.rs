@@ -71,10 +71,14 @@ async fn a_tag_that_still_means_the_same_is_not_counted_as_a_pull() -> Result<()
 async fn ten_at_once_pull_once() -> Result<()> {
     let (registry, image, reference) = served()?;
     let node = Arc::new(Node::new()?);
-    let pulls: Vec<_> = (0..10).map(|_| tokio::spawn({
-        let (node, reference) = (node.clone(), reference.clone());
-        async move { node.pull(&reference).await }
-    })).collect();
+    let pulls: Vec<_> = (0..10)
+        .map(|_| {
+            tokio::spawn({
+                let (node, reference) = (node.clone(), reference.clone());
+                async move { node.pull(&reference).await }
+            })
+        })
+        .collect();
     let mut misses = 0;
     for pull in pulls {
         misses += usize::from(!pull.await??.hit);
@@ -226,7 +230,9 @@ async fn what_nobody_uses_is_collected() -> Result<()> {
     let node = Node::with(|_| {}, |options| options.grace = Duration::ZERO)?;
     node.pull(&reference).await?;
     node.pull(&registry.reference("other:v1")).await?;
-    std::fs::create_dir_all(node.directory.path().join(format!("sha256/{}.partial/rootfs", digest(b"x").trim_start_matches("sha256:"))))?;
+    std::fs::create_dir_all(
+        node.directory.path().join(format!("sha256/{}.partial/rootfs", digest(b"x").trim_start_matches("sha256:"))),
+    )?;
     std::fs::write(node.directory.path().join("blobs/sha256/0.partial"), "left")?;
     let freed = node.store.collect(&[image.digest(), "nonsense".to_owned()]).await?;
     ensure!(freed >= 500_000, "{freed} bytes freed");

@@ -76,7 +76,8 @@ async fn a_busybox_image_is_pushed_to_and_pulled_from_debians_registry() -> Resu
     let quiet: Progress = Arc::new(|_, _, _| {});
     let pulled = store.pull(&format!("{}/test/busybox:1", registry.host).parse()?, &quiet).await?;
     assert_eq!((pulled.digest.to_string(), pulled.hit), (digest, false));
-    let said = Command::new("chroot").arg(&pulled.rootfs).args(["/bin/sh", "-c", "echo hello from $(busybox uname -s)"]).output()?;
+    let said =
+        Command::new("chroot").arg(&pulled.rootfs).args(["/bin/sh", "-c", "echo hello from $(busybox uname -s)"]).output()?;
     assert_eq!(String::from_utf8_lossy(&said.stdout), "hello from Linux\n", "{}", String::from_utf8_lossy(&said.stderr));
 
     let missing = store.pull(&format!("{}/test/busybox:2", registry.host).parse()?, &quiet).await.expect_err("no such tag");

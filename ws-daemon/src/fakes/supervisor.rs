@@ -37,7 +37,13 @@ pub struct FakeSupervisor {
 }
 
 impl FakeSupervisor {
-    pub(super) fn start(api: OwnedFd, config: SupervisorConfig, script: Script, machine: Arc<FakeMachine>, id: String) -> Result<Self, NodeError> {
+    pub(super) fn start(
+        api: OwnedFd,
+        config: SupervisorConfig,
+        script: Script,
+        machine: Arc<FakeMachine>,
+        id: String,
+    ) -> Result<Self, NodeError> {
         let listener = UnixListener::from_std(api.into()).map_err(NodeError::io("take the listening socket"))?;
         let first = script.state.clone().unwrap_or_else(|| ready(&config));
         let state = watch::Sender::new(first);
@@ -131,7 +137,10 @@ impl InstanceService for Service {
         self.script.resolve.clone().map(Response::new).ok_or_else(|| Status::not_found("no such repository"))
     }
 
-    async fn set_port_visibility(&self, _: Request<SetPortVisibilityRequest>) -> Result<Response<SetPortVisibilityResponse>, Status> {
+    async fn set_port_visibility(
+        &self,
+        _: Request<SetPortVisibilityRequest>,
+    ) -> Result<Response<SetPortVisibilityResponse>, Status> {
         Ok(Response::new(SetPortVisibilityResponse {}))
     }
 }

@@ -19,7 +19,7 @@ use crate::backoff::Backoff;
 use crate::error::NodeError;
 use crate::ports::Running;
 use crate::store::{InstanceRecord, StopRequest};
-use crate::world::{World, WorkspaceLock, now_ms};
+use crate::world::{WorkspaceLock, World, now_ms};
 
 /// Messages that wait for one actor; who sends more waits.
 const MAILBOX: usize = 128;
@@ -49,7 +49,12 @@ pub(super) struct Actor {
 
 impl Actor {
     /// An actor for a record, and where to send to. `lock` is given when the instance may be writing already.
-    pub(super) fn new(world: World, record: InstanceRecord, lock: Option<WorkspaceLock>, halt: CancellationToken) -> (Self, Handle) {
+    pub(super) fn new(
+        world: World,
+        record: InstanceRecord,
+        lock: Option<WorkspaceLock>,
+        halt: CancellationToken,
+    ) -> (Self, Handle) {
         let (me, mailbox) = mpsc::channel(MAILBOX);
         let changed = me.clone();
         let own_steps = record.status.timeline.clone();
@@ -359,7 +364,8 @@ impl Actor {
     /// What happens if nothing else does, and in how long.
     fn deadline(&self) -> Option<(Duration, Event, Condition)> {
         let (phase, lifecycle) = (self.record.phase, self.record.spec.lifecycle.unwrap_or_default());
-        let until = |limit_ms: u64| Duration::from_millis((self.record.started_unix_ms + limit_ms as i64 - now_ms()).max(0) as u64);
+        let until =
+            |limit_ms: u64| Duration::from_millis((self.record.started_unix_ms + limit_ms as i64 - now_ms()).max(0) as u64);
         let start = match lifecycle.start_deadline_ms {
             0 => self.world.limits.start.as_millis() as u64,
             chosen => chosen,
@@ -371,7 +377,8 @@ impl Actor {
             is_starting.then(|| (until(start), Event::StartDeadlinePassed, merge::too_slow(start))),
             (is_alive && lifecycle.max_lifetime_ms > 0)
                 .then(|| (until(lifecycle.max_lifetime_ms), Event::LifetimeExpired, merge::too_old(lifecycle.max_lifetime_ms))),
-            silent.map(|since| (self.world.limits.supervisor.saturating_sub(since.elapsed()), Event::StartFailed, merge::silent())),
+            silent
+                .map(|since| (self.world.limits.supervisor.saturating_sub(since.elapsed()), Event::StartFailed, merge::silent())),
         ];
         deadlines.into_iter().flatten().min_by_key(|(wait, ..)| *wait)
     }

@@ -1,9 +1,7 @@
 //! What a supervisor says belongs to the user of the instance. It is cut to size and stripped of what could deceive a
 //! reader, before anything else looks at it.
 
-use api::v1::{
-    Condition, ContentStatus, PortStatus, StageResult, Step, SupervisorState, TaskStatus, TerminalStatus,
-};
+use api::v1::{Condition, ContentStatus, PortStatus, StageResult, Step, SupervisorState, TaskStatus, TerminalStatus};
 
 const MAX_TEXT: usize = 2_048;
 const MAX_NAME: usize = 128;

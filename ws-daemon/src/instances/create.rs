@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use api::v1::{InstanceSpec, SupervisorConfig};
 use prost::Message as _;
 
+use super::environment;
 use super::message::Prepared;
 use super::prepare::within;
 use super::timeline::Timeline;
-use super::environment;
 use crate::error::NodeError;
 use crate::layout;
 use crate::ports::{Running, SandboxSpec, WorkspaceUser};
@@ -21,12 +21,7 @@ const BUNDLE_INSIDE: &str = "/.crannog/source.bundle";
 const API_PORT: u32 = 22_999;
 
 /// Makes the container and starts it, or finds it started by an earlier life of this daemon.
-pub async fn create(
-    world: &World,
-    spec: &InstanceSpec,
-    prepared: &Prepared,
-    timeline: &Timeline,
-) -> Result<Running, NodeError> {
+pub async fn create(world: &World, spec: &InstanceSpec, prepared: &Prepared, timeline: &Timeline) -> Result<Running, NodeError> {
     if let Some(running) = world.sandboxes.find(&spec.id).await? {
         return Ok(running);
     }

@@ -102,12 +102,20 @@ pub fn too_slow(limit_ms: u64) -> Condition {
 /// It has lived as long as it may.
 pub fn too_old(limit_ms: u64) -> Condition {
     let text = format!("it ran for its maximum of {} minutes", limit_ms / 60_000);
-    conditions::failed("Ready", &NodeError::refused(Class::DeadlineExceeded, "LifetimeExpired", text, "start it again; nothing is lost"))
+    conditions::failed(
+        "Ready",
+        &NodeError::refused(Class::DeadlineExceeded, "LifetimeExpired", text, "start it again; nothing is lost"),
+    )
 }
 
 /// The container runs, and nobody speaks.
 pub fn silent() -> Condition {
     let hint = "the node's log has what PID 1 wrote; is it built for this machine?";
-    let error = NodeError::refused(Class::Unavailable, "SupervisorSilent", "the supervisor did not answer after the container's start", hint);
+    let error = NodeError::refused(
+        Class::Unavailable,
+        "SupervisorSilent",
+        "the supervisor did not answer after the container's start",
+        hint,
+    );
     conditions::failed("SandboxReady", &error)
 }

@@ -11,7 +11,7 @@ use super::message::Prepared;
 use super::timeline::Timeline;
 use crate::error::NodeError;
 use crate::ports::{InstanceNetwork, PreparedImage, WritableLayer};
-use crate::world::{World, WorkspaceLock};
+use crate::world::{WorkspaceLock, World};
 
 /// What failed, as the condition that tells it.
 pub type Failed = Condition;
@@ -71,7 +71,10 @@ async fn content(
         // An instance before this one may still be letting go of what the workspace keeps.
         let lock = match lock {
             Some(lock) => lock,
-            None => unless(cancel, within(world.limits.start, "content", async { Ok(world.locks.lock(&spec.workspace_id).await) })).await?,
+            None => {
+                unless(cancel, within(world.limits.start, "content", async { Ok(world.locks.lock(&spec.workspace_id).await) }))
+                    .await?
+            }
         };
         let layer = within(world.limits.content, "content", world.content.open(&spec.workspace_id)).await?;
         Ok((layer, lock))
@@ -123,11 +126,7 @@ async fn unless<T>(cancel: &CancellationToken, work: impl Future<Output = Result
 }
 
 /// Gives a step its deadline.
-pub async fn within<T>(
-    limit: Duration,
-    step: &str,
-    work: impl Future<Output = Result<T, NodeError>>,
-) -> Result<T, NodeError> {
+pub async fn within<T>(limit: Duration, step: &str, work: impl Future<Output = Result<T, NodeError>>) -> Result<T, NodeError> {
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
         Err(NodeError::refused(
             Class::DeadlineExceeded,

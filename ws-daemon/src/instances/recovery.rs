@@ -8,7 +8,7 @@ use super::Instances;
 use crate::content_layer::{blocking, discard, empty_trash};
 use crate::error::NodeError;
 use crate::store::InstanceRecord;
-use crate::world::{World, WorkspaceLock};
+use crate::world::{WorkspaceLock, World};
 
 /// Owners of id ranges that are throw-away instances begin like this in the ledger.
 pub(crate) const THROW_AWAY: &str = "instance:";
@@ -21,8 +21,13 @@ impl Instances {
         let records = blocking("read the instances", move || store.instances()).await?;
         let known: HashSet<String> = records.iter().map(|record| record.spec.id.clone()).collect();
         clean(&self.world, &known).await?;
-        let writing: Vec<(InstanceRecord, Option<WorkspaceLock>)> =
-            records.into_iter().map(|record| { let lock = lock_of(&self.world, &record); (record, lock) }).collect();
+        let writing: Vec<(InstanceRecord, Option<WorkspaceLock>)> = records
+            .into_iter()
+            .map(|record| {
+                let lock = lock_of(&self.world, &record);
+                (record, lock)
+            })
+            .collect();
         for (mut record, lock) in writing {
             // Numbers below the ceiling may have been used before the restart.
             record.status.sequence = record.sequence_ceiling;

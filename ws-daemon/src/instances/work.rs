@@ -21,7 +21,7 @@ use crate::error::NodeError;
 use crate::ports::Running;
 use crate::store::StopRequest;
 use crate::supervisor;
-use crate::world::{World, WorkspaceLock};
+use crate::world::{WorkspaceLock, World};
 
 const SIGKILL: i32 = 9;
 /// From the supervisor's answer that it has drained to its own end.

@@ -77,7 +77,13 @@ impl LogSpool {
     pub fn ends(&self, workspace: &str, instance: &str) -> HashMap<String, u64> {
         let directory = self.of_workspace(workspace).join(instance);
         let tasks = self.tasks(workspace, instance);
-        tasks.into_iter().map(|task| { let end = end(&segments(&directory.join(&task))); (task, end) }).collect()
+        tasks
+            .into_iter()
+            .map(|task| {
+                let end = end(&segments(&directory.join(&task)));
+                (task, end)
+            })
+            .collect()
     }
 
     /// Keeps a piece; what is kept already is not kept twice.

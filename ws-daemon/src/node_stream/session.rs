@@ -36,7 +36,8 @@ impl Outbox {
     /// follows.
     pub fn again(&mut self) -> Vec<NodeMessage> {
         self.unacked.retain(|_, message| !matches!(message, Message::Inventory(_)));
-        let numbered = |(sequence, message): (&u64, &Message)| NodeMessage { sequence: *sequence, ack: 0, message: Some(message.clone()) };
+        let numbered =
+            |(sequence, message): (&u64, &Message)| NodeMessage { sequence: *sequence, ack: 0, message: Some(message.clone()) };
         self.unacked.iter().map(numbered).collect()
     }
 

@@ -102,7 +102,8 @@ impl Reading {
     async fn send_what_is_there(&mut self, to: &mpsc::Sender<Result<LogsResponse, Status>>) -> Result<bool, NodeError> {
         for task in self.tasks() {
             while !self.closed.contains(&task) {
-                let (logs, workspace, instance) = (self.instances.world().logs.clone(), self.workspace.clone(), self.instance.clone());
+                let (logs, workspace, instance) =
+                    (self.instances.world().logs.clone(), self.workspace.clone(), self.instance.clone());
                 let (name, offset) = (task.clone(), self.offsets.get(&task).copied().unwrap_or_default());
                 let piece = blocking("read a log", move || logs.read(&workspace, &instance, &name, offset)).await?;
                 if piece.data.is_empty() && !piece.closed {
@@ -139,8 +140,8 @@ impl Reading {
     }
 
     fn is_alive(&self) -> bool {
-        self.instances.status(&self.instance).is_some_and(|status| {
-            matches!(status.phase(), Phase::Preparing | Phase::Starting | Phase::Running | Phase::Stopping)
-        })
+        self.instances
+            .status(&self.instance)
+            .is_some_and(|status| matches!(status.phase(), Phase::Preparing | Phase::Starting | Phase::Running | Phase::Stopping))
     }
 }

@@ -64,15 +64,7 @@ impl InstanceRecord {
             conclusion: Conclusion::Unspecified.into(),
             ..InstanceStatus::default()
         };
-        Self {
-            phase: Phase::Pending,
-            spec,
-            status,
-            sequence_ceiling: 0,
-            started_unix_ms: now_unix_ms,
-            stop: None,
-            remove: None,
-        }
+        Self { phase: Phase::Pending, spec, status, sequence_ceiling: 0, started_unix_ms: now_unix_ms, stop: None, remove: None }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {

@@ -67,7 +67,10 @@ async fn drive(node: &TestNode, spec: &InstanceSpec) {
 async fn finish(node: &TestNode, spec: &InstanceSpec) {
     if node.instances.status(&spec.id).is_none_or(|status| status.conclusion == 0) {
         node.instances.apply(spec.clone()).await.expect("applied");
-        node.until(&spec.id, |status| matches!(status.phase(), Phase::Running | Phase::Stopping | Phase::Storing | Phase::Stopped)).await;
+        node.until(&spec.id, |status| {
+            matches!(status.phase(), Phase::Running | Phase::Stopping | Phase::Storing | Phase::Stopped)
+        })
+        .await;
         node.stop(spec).await;
     }
     node.until_phase(&spec.id, Phase::Stopped).await;

@@ -25,7 +25,11 @@ fn hostile_state() -> impl Strategy<Value = SupervisorState> {
         message,
         ..Condition::default()
     });
-    let content = proptest::option::of((any::<bool>(), text()).prop_map(|(ready, commit)| ContentStatus { ready, commit, ..ContentStatus::default() }));
+    let content = proptest::option::of((any::<bool>(), text()).prop_map(|(ready, commit)| ContentStatus {
+        ready,
+        commit,
+        ..ContentStatus::default()
+    }));
     let many = 0..100_usize;
     (
         content,
@@ -84,11 +88,8 @@ async fn a_supervisor_that_makes_things_up_harms_only_itself() {
 #[tokio::test]
 async fn a_supervisor_that_never_speaks_does_not_hold_the_stop_up() {
     let node = TestNode::new().await;
-    *node.machine.script.lock() = ws_daemon::fakes::Script {
-        state: Some(SupervisorState::default()),
-        ignores_shutdown: true,
-        ..Default::default()
-    };
+    *node.machine.script.lock() =
+        ws_daemon::fakes::Script { state: Some(SupervisorState::default()), ignores_shutdown: true, ..Default::default() };
     let spec = spec('a', '1');
     node.instances.apply(spec.clone()).await.expect("applied");
     node.until_phase(&spec.id, Phase::Starting).await;

@@ -24,7 +24,8 @@ async fn logs(node: &TestNode, request: LogsRequest) -> Vec<(String, u64, String
 #[tokio::test]
 async fn logs_are_there_while_it_runs_when_it_has_stopped_and_after_a_restart() {
     let node = TestNode::new().await;
-    node.machine.script.lock().logs = vec![wrote("0", 0, "one ", false), wrote("0", 4, "two", true), wrote("1", 0, "other", false)];
+    node.machine.script.lock().logs =
+        vec![wrote("0", 0, "one ", false), wrote("0", 4, "two", true), wrote("1", 0, "other", false)];
     let spec = spec('a', '1');
     node.running(&spec).await;
     let all = LogsRequest { workspace: spec.workspace_id.clone(), follow: true, ..LogsRequest::default() };

@@ -275,7 +275,9 @@ impl Orchestrator {
         let (sessions, session_receiver) = mpsc::channel(4);
         let (tunnels, tunnel_receiver) = mpsc::channel(64);
         let service = NodeServiceServer::new(Service { sessions, tunnels, sources });
-        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
+        tokio::spawn(
+            tonic::transport::Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
+        );
         Self { address, sessions: session_receiver, tunnels: tunnel_receiver }
     }
 
@@ -306,7 +308,8 @@ impl NodeService for Service {
     type FetchSourceStream = Answers<FetchSourceResponse>;
 
     async fn stream(&self, request: Request<Streaming<NodeMessage>>) -> Result<Response<Self::StreamStream>, Status> {
-        let authorization = request.metadata().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let authorization =
+            request.metadata().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let (down, answers) = mpsc::channel(64);
         let _ = self.sessions.send(NodeSession { up: request.into_inner(), down, authorization }).await;
         Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
@@ -325,7 +328,8 @@ impl NodeService for Service {
         let source = self.sources.get(&request.digest).ok_or_else(|| Status::not_found("no such source"))?;
         let size = source.len() as u64;
         let rest = source[request.offset as usize..].to_vec();
-        let pieces: Vec<_> = rest.chunks(1_000).map(|data| Ok(FetchSourceResponse { data: data.to_vec().into(), size })).collect();
+        let pieces: Vec<_> =
+            rest.chunks(1_000).map(|data| Ok(FetchSourceResponse { data: data.to_vec().into(), size })).collect();
         Ok(Response::new(Box::pin(tokio_stream::iter(pieces).map(|piece| piece))))
     }
 }

@@ -143,7 +143,8 @@ fn number(field: &[u8]) -> Result<i64, &'static str> {
         if !matches!(byte, b'0'..=b'7') {
             return Err("a number has a digit that is not octal");
         }
-        value = value.checked_mul(8).and_then(|value| value.checked_add(i64::from(byte - b'0'))).ok_or("a number is too large")?;
+        value =
+            value.checked_mul(8).and_then(|value| value.checked_add(i64::from(byte - b'0'))).ok_or("a number is too large")?;
     }
     Ok(value)
 }

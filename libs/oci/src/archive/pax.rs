@@ -162,8 +162,17 @@ mod tests {
     #[test]
     fn what_is_not_a_record_is_refused() {
         for bytes in [
-            &b"12 path=a/b"[..], b"13 path=a/b\n", b"11 path=a/b\n", b"path=a/b\n", b" 12 path=a/b\n", b"+12 path=a/b\n",
-            b"0 path=a\n", b"8 =novl\n", b"9 novalu\n", b"99999999999999999999 path=a\n", b"12 path=a/b\n\0",
+            &b"12 path=a/b"[..],
+            b"13 path=a/b\n",
+            b"11 path=a/b\n",
+            b"path=a/b\n",
+            b" 12 path=a/b\n",
+            b"+12 path=a/b\n",
+            b"0 path=a\n",
+            b"8 =novl\n",
+            b"9 novalu\n",
+            b"99999999999999999999 path=a\n",
+            b"12 path=a/b\n\0",
         ] {
             Records::parse(bytes).expect_err(&String::from_utf8_lossy(bytes));
         }
@@ -172,9 +181,22 @@ mod tests {
     #[test]
     fn values_that_are_not_what_their_key_wants_are_refused() {
         for (key, value) in [
-            ("path", ""), ("path", "a\0b"), ("linkpath", ""), ("size", "-1"), ("size", "+1"), ("size", " 1"), ("size", "0x1"),
-            ("size", "99999999999999999999"), ("size", "9223372036854775808"), ("uid", ""), ("mtime", "1.x"), ("mtime", ""),
-            ("SCHILY.xattr.", "x"), ("GNU.sparse.unknown", "1"), ("GNU.sparse.map", "1,,2"), ("GNU.sparse.numbytes", "1"),
+            ("path", ""),
+            ("path", "a\0b"),
+            ("linkpath", ""),
+            ("size", "-1"),
+            ("size", "+1"),
+            ("size", " 1"),
+            ("size", "0x1"),
+            ("size", "99999999999999999999"),
+            ("size", "9223372036854775808"),
+            ("uid", ""),
+            ("mtime", "1.x"),
+            ("mtime", ""),
+            ("SCHILY.xattr.", "x"),
+            ("GNU.sparse.unknown", "1"),
+            ("GNU.sparse.map", "1,,2"),
+            ("GNU.sparse.numbytes", "1"),
         ] {
             Records::parse(&record(key, value)).expect_err(key);
         }

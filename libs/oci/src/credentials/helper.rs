@@ -61,7 +61,12 @@ pub async fn ask_in(name: &str, registry: &str, owner: &Owner, directory: &Path)
     run(name, registry, owner, Some(directory)).await
 }
 
-async fn run(name: &str, registry: &str, owner: &Owner, directory: Option<&Path>) -> Result<Option<Credentials>, CredentialError> {
+async fn run(
+    name: &str,
+    registry: &str,
+    owner: &Owner,
+    directory: Option<&Path>,
+) -> Result<Option<Credentials>, CredentialError> {
     let program = format!("docker-credential-{name}");
     let failed = |problem: String| CredentialError::Helper { program: program.clone(), problem };
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));

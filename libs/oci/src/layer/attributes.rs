@@ -85,7 +85,8 @@ mod tests {
         namespaced[..4].copy_from_slice(&0x0300_0001_u32.to_le_bytes());
         assert!(!is_allowed(b"security.capability", &namespaced));
         assert!(!is_allowed(b"security.capability", b""));
-        for name in ["trusted.overlay.opaque", "user.overlay.opaque", "security.selinux", "system.posix_acl_access", "user.", ""] {
+        for name in ["trusted.overlay.opaque", "user.overlay.opaque", "security.selinux", "system.posix_acl_access", "user.", ""]
+        {
             assert!(!is_allowed(name.as_bytes(), b"y"), "{name}");
         }
     }

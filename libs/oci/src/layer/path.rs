@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{Limits, LayerError};
+use super::{LayerError, Limits};
 use crate::archive::{Entry, Kind};
 
 /// Longest name of one file on Linux.

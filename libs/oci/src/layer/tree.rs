@@ -247,12 +247,7 @@ fn failed(doing: &'static str, place: &Place) -> impl FnOnce(Errno) -> LayerErro
     move |errno| error(errno.into())
 }
 
-fn write_data<R: Read>(
-    file: &mut File,
-    entry: &Entry,
-    archive: &mut Archive<R>,
-    budget: &mut Budget,
-) -> Result<(), LayerError> {
+fn write_data<R: Read>(file: &mut File, entry: &Entry, archive: &mut Archive<R>, budget: &mut Budget) -> Result<(), LayerError> {
     let whole = [(0, entry.size)];
     let mut buffer = vec![0; 128 * 1024];
     for (offset, length) in entry.segments.as_deref().unwrap_or(&whole) {

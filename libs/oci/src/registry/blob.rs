@@ -26,7 +26,12 @@ struct Partial<'a> {
 impl Repository {
     /// Completes `file` to the blob. `file` may hold what an earlier attempt left; `received` is told of each new piece.
     /// On success the file has exactly the bytes of the descriptor. Nothing is flushed to disk.
-    pub async fn blob(&self, descriptor: &Descriptor, file: &mut File, received: &(dyn Fn(u64) + Sync)) -> Result<(), RegistryError> {
+    pub async fn blob(
+        &self,
+        descriptor: &Descriptor,
+        file: &mut File,
+        received: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
         let mut partial = Partial::continued(file, descriptor).await.map_err(RegistryError::Write)?;
         let had_before = partial.length > 0;
         self.complete(descriptor, &mut partial, received).await?;
@@ -47,7 +52,12 @@ impl Repository {
     }
 
     /// Asks until the file is as long as the blob. As long as each answer brings something, it goes on.
-    async fn complete(&self, descriptor: &Descriptor, partial: &mut Partial<'_>, received: &(dyn Fn(u64) + Sync)) -> Result<(), RegistryError> {
+    async fn complete(
+        &self,
+        descriptor: &Descriptor,
+        partial: &mut Partial<'_>,
+        received: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
         let mut pauses = Pauses::new(self.client.options.retry_pause);
         while partial.length < descriptor.size {
             let before = partial.length;
@@ -65,7 +75,12 @@ impl Repository {
         Ok(())
     }
 
-    async fn some(&self, descriptor: &Descriptor, partial: &mut Partial<'_>, received: &(dyn Fn(u64) + Sync)) -> Result<(), RegistryError> {
+    async fn some(
+        &self,
+        descriptor: &Descriptor,
+        partial: &mut Partial<'_>,
+        received: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
         let url = self.url("blobs", &descriptor.digest.to_string())?;
         let mut response = self.get(&url, &[], partial.length).await?;
         if !continues_at(&response, partial.length) {

@@ -134,7 +134,9 @@ impl Classify for RegistryError {
     fn class(&self) -> Class {
         match self {
             Self::Unreachable { is_timeout: true, .. } => Class::DeadlineExceeded,
-            Self::Unreachable { .. } | Self::Lookup { .. } | Self::Failing { .. } | Self::Interrupted { .. } => Class::Unavailable,
+            Self::Unreachable { .. } | Self::Lookup { .. } | Self::Failing { .. } | Self::Interrupted { .. } => {
+                Class::Unavailable
+            }
             Self::NotFound { .. } | Self::NoPlatform { .. } => Class::NotFound,
             Self::Unauthenticated { .. } => Class::Unauthenticated,
             Self::Forbidden403 { .. } | Self::Forbidden { .. } => Class::PermissionDenied,
@@ -148,7 +150,9 @@ impl Classify for RegistryError {
 
     fn reason(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } | Self::Lookup { .. } | Self::Failing { .. } | Self::Interrupted { .. } => "RegistryUnavailable",
+            Self::Unreachable { .. } | Self::Lookup { .. } | Self::Failing { .. } | Self::Interrupted { .. } => {
+                "RegistryUnavailable"
+            }
             Self::NotFound { .. } => "ImageNotFound",
             Self::NoPlatform { .. } => "NoMatchingPlatform",
             Self::Unauthenticated { .. } => "RegistryLoginNeeded",
@@ -182,7 +186,9 @@ impl Classify for RegistryError {
             }
             Self::NoPlatform { offered, .. } if offered.is_empty() => "name another image, or use `--image host`".to_owned(),
             Self::NoPlatform { offered, .. } => format!("it is made for {offered}; name another image, or use `--image host`"),
-            Self::Digest { .. } => "try again; if it happens again, the registry or something before it changes content".to_owned(),
+            Self::Digest { .. } => {
+                "try again; if it happens again, the registry or something before it changes content".to_owned()
+            }
             Self::Refused { .. } | Self::Manifest { .. } => "name another image, or use `--image host`".to_owned(),
             Self::Forbidden { .. } => "name a registry that this node may speak to".to_owned(),
             Self::Write(source) if crate::layer::is_disk_full(source) => {
@@ -196,5 +202,7 @@ impl Classify for RegistryError {
 /// Docker Hub answers as for a private image when there is none: the hint covers both.
 fn login(registry: &str, problem: Option<&str>) -> String {
     let why = problem.map(|problem| format!(" (credentials were not found: {problem})")).unwrap_or_default();
-    format!("check the spelling; if the image is private, `docker login {registry}` on the node's machine{why}, or use `--image host`")
+    format!(
+        "check the spelling; if the image is private, `docker login {registry}` on the node's machine{why}, or use `--image host`"
+    )
 }

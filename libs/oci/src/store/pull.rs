@@ -67,7 +67,12 @@ impl Meter {
 
 impl ImageStore {
     /// Pulls what is not here; whoever asks for the same meanwhile waits for this one.
-    pub(super) async fn fetch(&self, repository: &Arc<Repository>, resolved: &Resolved, progress: &Progress) -> Result<StoredImage, StoreError> {
+    pub(super) async fn fetch(
+        &self,
+        repository: &Arc<Repository>,
+        resolved: &Resolved,
+        progress: &Progress,
+    ) -> Result<StoredImage, StoreError> {
         let hold = Arc::new(self.hold(&resolved.digest).await?);
         if let Some(image) = self.find(&resolved.digest).await? {
             return Ok(image);
@@ -101,7 +106,13 @@ impl ImageStore {
         Ok(Hold { _flight: flight, _lock: lock, lock_path })
     }
 
-    async fn make(&self, repository: &Arc<Repository>, resolved: &Resolved, meter: &Arc<Meter>, hold: &Arc<Hold>) -> Result<StoredImage, StoreError> {
+    async fn make(
+        &self,
+        repository: &Arc<Repository>,
+        resolved: &Resolved,
+        meter: &Arc<Meter>,
+        hold: &Arc<Hold>,
+    ) -> Result<StoredImage, StoreError> {
         let image = repository.reference().to_string();
         let bytes = repository.small_blob(&resolved.manifest.config, MAX_CONFIG).await.map_err(StoreError::Registry)?;
         let config = ImageConfig::parse(&bytes).map_err(StoreError::Config)?;
@@ -115,7 +126,14 @@ impl ImageStore {
         let place = self.image(&resolved.digest);
         publish(partial, place.clone(), hold.clone()).await?;
         let fetched = meter.done.load(Ordering::Relaxed);
-        Ok(StoredImage { digest: resolved.digest.clone(), rootfs: place.join("rootfs"), config, hit: false, bytes: fetched, stale: None })
+        Ok(StoredImage {
+            digest: resolved.digest.clone(),
+            rootfs: place.join("rootfs"),
+            config,
+            hit: false,
+            bytes: fetched,
+            stale: None,
+        })
     }
 
     async fn apply_all(
@@ -149,7 +167,12 @@ impl ImageStore {
     }
 
     /// Tasks that end with the pull. They may be ahead of what is applied; on disk, not in memory.
-    fn start_downloads(&self, repository: &Arc<Repository>, layers: &[Descriptor], meter: &Arc<Meter>) -> Vec<AbortOnDropHandle<Result<File, StoreError>>> {
+    fn start_downloads(
+        &self,
+        repository: &Arc<Repository>,
+        layers: &[Descriptor],
+        meter: &Arc<Meter>,
+    ) -> Vec<AbortOnDropHandle<Result<File, StoreError>>> {
         let slots = Arc::new(Semaphore::new(SIDE_BY_SIDE));
         let start = |layer: &Descriptor| {
             let (store, repository, slots, meter) = (self.clone(), repository.clone(), slots.clone(), meter.clone());
@@ -190,7 +213,13 @@ fn check_fit(image: &str, manifest: &Manifest, config: &ImageConfig, platform: &
     Ok(())
 }
 
-fn apply_one(rootfs: &Path, blob: File, diff_id: &Digest, budget: &mut Budget, stop: &AtomicBool) -> Result<layer::Applied, layer::LayerError> {
+fn apply_one(
+    rootfs: &Path,
+    blob: File,
+    diff_id: &Digest,
+    budget: &mut Budget,
+    stop: &AtomicBool,
+) -> Result<layer::Applied, layer::LayerError> {
     let failed = |source| layer::LayerError::Io { doing: "open the new root".to_owned(), source };
     let root = beneath::open_own_dir(rootfs).map_err(failed)?;
     layer::apply(root.as_fd(), blob, diff_id, budget, stop)

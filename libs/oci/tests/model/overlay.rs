@@ -31,7 +31,8 @@ impl Model {
 
     /// As `Ground::inside` prints it.
     pub fn listing(&self) -> Vec<String> {
-        let print = |(path, (is_directory, _)): (&String, &(bool, u32))| if *is_directory { format!("{path}/") } else { path.clone() };
+        let print =
+            |(path, (is_directory, _)): (&String, &(bool, u32))| if *is_directory { format!("{path}/") } else { path.clone() };
         let mut found: Vec<_> = self.paths.iter().map(print).collect();
         found.sort();
         found
@@ -77,7 +78,8 @@ impl Model {
 
     /// Removes what is not of this layer and has nothing of it below.
     fn hide(&mut self, is_hidden: impl Fn(&str) -> bool) -> bool {
-        let own: Vec<String> = self.paths.iter().filter(|(_, (_, layer))| *layer == self.layer).map(|(path, _)| path.clone()).collect();
+        let own: Vec<String> =
+            self.paths.iter().filter(|(_, (_, layer))| *layer == self.layer).map(|(path, _)| path.clone()).collect();
         let is_kept = |at: &str| own.iter().any(|path| path == at || path.starts_with(&format!("{at}/")));
         self.paths.retain(|at, _| !is_hidden(at) || is_kept(at));
         true

@@ -82,7 +82,13 @@ pub fn noise(length: usize) -> Vec<u8> {
 pub fn image() -> Image {
     Image::builder()
         .layer(layer().dir("etc", 0o755).file("etc/os-release", 0o644, "ID=test\n").file("bin/tool", 0o4755, noise(300_000)))
-        .blob(layer().file("etc/motd", 0o644, "hello").symlink("usr/bin", "../bin").whiteout("etc", "os-release").pack(Packing::Zstd))
+        .blob(
+            layer()
+                .file("etc/motd", 0o644, "hello")
+                .symlink("usr/bin", "../bin")
+                .whiteout("etc", "os-release")
+                .pack(Packing::Zstd),
+        )
         .blob(layer().hard_link("bin/other", "bin/tool").pack(Packing::Plain))
         .config("Env", serde_json::json!(["PATH=/bin", "LANG=C"]))
         .config("User", serde_json::json!("1000"))
@@ -101,4 +107,3 @@ pub fn served() -> Result<(ScriptedRegistry, Image, String)> {
 pub fn read(image: &StoredImage, path: &str) -> Result<String> {
     Ok(std::fs::read_to_string(image.rootfs.join(path))?)
 }
-
