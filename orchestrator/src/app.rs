@@ -40,7 +40,7 @@ use crate::workspaces::{Settings, SharedWorkspaces, Workspaces};
 const FORMAT: u32 = 1;
 
 /// How long streams may go on after the daemon was asked to end.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// How often the gauges are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
@@ -213,6 +213,7 @@ impl Bound {
         }
         let (ending, ended) = tokio::sync::oneshot::channel::<()>();
         let nodes = parts.nodes.clone();
+        let supervisors = parts.supervisors.clone();
         let watchers = parts.workspaces.ending().clone();
         let store = parts.store.clone();
         let server = router(&config, &tokens, parts)?
@@ -222,6 +223,7 @@ impl Bound {
             served = &mut server => served,
             () = shutdown => {
                 nodes.disconnect_all();
+                supervisors.forget_all();
                 watchers.cancel();
                 let _ = ending.send(());
                 // Commands and forwarded ports have a while to end by themselves.

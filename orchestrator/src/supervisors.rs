@@ -59,6 +59,11 @@ impl Supervisors {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
+    /// Drops everything that leads to nodes: the process ends, and an idle tunnel would hold it up.
+    pub fn forget_all(&self) {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn channel(&self, key: &str, node: &str, target: Target) -> Channel {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         channels.entry(key.to_owned()).or_insert_with(|| connect(self.tunnels.clone(), node.to_owned(), target)).clone()
