@@ -58,6 +58,9 @@ impl CommandError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Exit(code) => *code,
+            // What a shell ends with, and what scripts look for.
+            Self::Server { reason, .. } if reason == "CommandNotFound" => 127,
+            Self::Server { reason, .. } if reason == "CommandNotExecutable" => 126,
             other => other.class().exit_code(),
         }
     }

@@ -21,7 +21,7 @@ fn exit_status_streams_user_directory_and_variables_are_what_was_asked_for() -> 
     let said = suite.run(["exec", "app", "--", "sh", "-c", "echo out; echo err >&2"]);
     assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("out\n", "err\n"));
     let missing = suite.run(["exec", "app", "--", "no-such-program"]);
-    assert!(missing.code != 0 && missing.stderr.contains("no-such-program"), "{missing:?}");
+    assert!(missing.code == 127 && missing.stderr.contains("no-such-program"), "{missing:?}");
     assert_eq!(suite.run(["exec", "app", "--user", "root", "--", "id", "-u"]).ok()?, "0\n");
     assert_ne!(suite.run(["exec", "app", "--", "id", "-u"]).ok()?, "0\n");
     assert_eq!(suite.run(["exec", "app", "--workdir", "/usr", "--", "pwd"]).ok()?, "/usr\n");
