@@ -76,8 +76,10 @@ fn connection(page: &mut String, root: &Command) {
 }
 
 fn exit_codes(page: &mut String) {
-    page.push_str("\n## Exit codes\n\n`exec`, `shell` and `attach` end with the status of what ran inside: 127 where there is no such \
-         command, 126 where it cannot be run. Otherwise:\n\n| code | class of error |\n|---|---|\n| 0 | none |\n");
+    page.push_str(
+        "\n## Exit codes\n\n`exec`, `shell` and `attach` end with the status of what ran inside: 127 where there is no such \
+         command, 126 where it cannot be run. Otherwise:\n\n| code | class of error |\n|---|---|\n| 0 | none |\n",
+    );
     for class in Class::ALL {
         let _ = writeln!(page, "| {} | {class} |", class.exit_code());
     }
