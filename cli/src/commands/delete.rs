@@ -2,13 +2,13 @@
 
 use api::v1;
 
-use super::{show, wait};
+use super::wait;
 use crate::args::TargetOutput;
 use crate::client::Api;
 use crate::error::CommandError;
 
 pub async fn run(mut api: Api, options: TargetOutput) -> Result<(), CommandError> {
-    let found = show::get(&mut api, &options.target.workspace).await?;
+    let found = wait::get(&mut api, &options.target.workspace).await?;
     let request = v1::DeleteWorkspaceRequest { workspace: found.id.clone(), request_id: wait::request_id() };
     api.delete_workspace(request).await?;
     if options.output.is_json() {

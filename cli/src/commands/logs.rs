@@ -4,14 +4,14 @@ use std::io::Write as _;
 
 use api::v1;
 
-use super::show;
+use super::wait;
 use crate::args::Logs;
 use crate::client::Api;
 use crate::error::CommandError;
 use crate::{text, view};
 
 pub async fn run(mut api: Api, options: Logs) -> Result<(), CommandError> {
-    let workspace = show::get(&mut api, &options.target.workspace).await?;
+    let workspace = wait::get(&mut api, &options.target.workspace).await?;
     let request = v1::LogsRequest {
         workspace: workspace.id.clone(),
         task: options.task.clone().unwrap_or_default(),

@@ -4,13 +4,13 @@ use api::v1::{self, port_forward_request::Message};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, tcp};
 
-use super::show;
+use super::wait;
 use crate::args::{Forward, PortForward};
 use crate::client::Api;
 use crate::error::CommandError;
 
 pub async fn run(mut api: Api, options: PortForward) -> Result<(), CommandError> {
-    let workspace = show::get(&mut api, &options.target.workspace).await?;
+    let workspace = wait::get(&mut api, &options.target.workspace).await?;
     let mut serving = tokio::task::JoinSet::new();
     for forward in options.ports {
         let listener = listen(options.address, forward).await?;

@@ -2,14 +2,14 @@
 
 use api::v1;
 
-use super::show;
+use super::wait;
 use crate::args::TargetOutput;
 use crate::client::Api;
 use crate::error::CommandError;
 use crate::{text, view};
 
 pub async fn run(mut api: Api, options: TargetOutput) -> Result<(), CommandError> {
-    let workspace = show::get(&mut api, &options.target.workspace).await?;
+    let workspace = wait::get(&mut api, &options.target.workspace).await?;
     if options.output.is_json() {
         println!("{:#}", serde_json::Value::from_iter(workspace.ports.iter().map(view::port)));
     } else if workspace.ports.is_empty() {

@@ -2,25 +2,20 @@
 
 use api::v1;
 
+use super::wait;
 use crate::args::TargetOutput;
 use crate::client::Api;
 use crate::error::CommandError;
 use crate::{text, view};
 
 pub async fn run(mut api: Api, options: TargetOutput) -> Result<(), CommandError> {
-    let workspace = get(&mut api, &options.target.workspace).await?;
+    let workspace = wait::get(&mut api, &options.target.workspace).await?;
     if options.output.is_json() {
         println!("{:#}", view::workspace(&workspace));
         return Ok(());
     }
     print!("{}", describe(&workspace));
     Ok(())
-}
-
-/// The workspace that a name, an id or the beginning of an id means.
-pub async fn get(api: &mut Api, workspace: &str) -> Result<v1::Workspace, CommandError> {
-    let request = v1::GetWorkspaceRequest { workspace: workspace.to_owned() };
-    Ok(api.get_workspace(request).await?.into_inner())
 }
 
 fn describe(w: &v1::Workspace) -> String {

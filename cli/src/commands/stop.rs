@@ -3,7 +3,7 @@
 use api::v1;
 use domain::class::Class;
 
-use super::{show, wait};
+use super::wait;
 use crate::args::TargetOutput;
 use crate::client::Api;
 use crate::error::CommandError;
@@ -46,7 +46,7 @@ pub async fn restart(mut api: Api, options: TargetOutput) -> Result<(), CommandE
 
 /// Stops and waits until what was written is kept.
 async fn stop(api: &mut Api, workspace: &str) -> Result<v1::Workspace, CommandError> {
-    let found = show::get(api, workspace).await?;
+    let found = wait::get(api, workspace).await?;
     let request = v1::StopWorkspaceRequest {
         workspace: found.id.clone(),
         request_id: wait::request_id(),

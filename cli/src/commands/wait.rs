@@ -1,4 +1,4 @@
-//! Watching a workspace until it is where it was asked to be.
+//! Looking a workspace up, and watching it until it is where it was asked to be.
 
 use api::v1::{self, Phase};
 use domain::class::Class;
@@ -9,6 +9,12 @@ use crate::error::CommandError;
 /// A fresh idempotency key: a request that is sent again after a lost answer has the same one.
 pub fn request_id() -> String {
     format!("{:032x}", rand::random::<u128>())
+}
+
+/// The workspace that a name, an id or the beginning of an id means.
+pub async fn get(api: &mut Api, workspace: &str) -> Result<v1::Workspace, CommandError> {
+    let request = v1::GetWorkspaceRequest { workspace: workspace.to_owned() };
+    Ok(api.get_workspace(request).await?.into_inner())
 }
 
 /// Follows a workspace until `done` says so; each state is shown to `seen`.
