@@ -16,7 +16,9 @@ pub mod head;
 pub mod index;
 pub mod pack;
 pub mod path_text;
+pub mod repository;
 pub mod snapshot;
+pub mod store;
 pub mod tree;
 pub mod varint;
 
