@@ -8,15 +8,22 @@
 //! Invariants: an object is never altered after it was written; nothing names an object that is not yet durable; every
 //! byte in the store is covered by a digest. The encodings are in `docs/formats/`.
 
+pub mod capture;
+pub mod check;
 pub mod chunker;
+pub mod diff;
 pub mod digest;
 pub mod error;
 pub mod frame;
 pub mod head;
 pub mod index;
+mod long_path;
 pub mod pack;
 pub mod path_text;
+pub mod read;
 pub mod repository;
+pub mod restore;
+pub mod save;
 pub mod snapshot;
 pub mod store;
 pub mod tree;
