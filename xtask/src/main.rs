@@ -26,7 +26,7 @@ enum Verb {
     Test(test::Options),
     /// Measure against peers, side by side
     Bench(bench::Options),
-    /// Check what compilers do not: the arrows between rooms, docs in step, no placeholders
+    /// Check what compilers do not: the arrows between rooms, docs in step, nothing left out
     Tidy,
     /// Build what is shipped: one archive with crannog and its supervisor
     Dist,

@@ -14,7 +14,7 @@ const RULES: &[Rule] = &[
     ("domain", &[], NO_IO),
     ("api", &["domain"], &["hyper", "reqwest", "sqlx"]),
     ("sys", &[], &["tokio", "tonic", "serde"]),
-    ("content", &["sys"], &["tonic"]),
+    ("content", &["domain", "sys"], &["tonic"]),
     ("oci", &["sys", "domain"], &["tonic"]),
     ("daemon-kit", &["api", "domain", "sys"], &[]),
     ("testkit", &["api", "domain", "sys", "oci", "content", "daemon-kit"], &[]),
