@@ -85,6 +85,8 @@ struct Machine {
     broken: BTreeMap<&'static str, BrokenCall>,
     usage: Usage,
     configs: Vec<SupervisorConfig>,
+    tags_mean: Option<String>,
+    collected: Vec<Vec<String>>,
 }
 
 type BrokenCall = fn() -> NodeError;
@@ -115,6 +117,16 @@ impl FakeMachine {
     pub fn end(&self, id: &str) {
         let container = self.state.lock().running.remove(id);
         drop(container);
+    }
+
+    /// From now on every tag means the image of this digest.
+    pub fn move_tags(&self, digest: &str) {
+        self.state.lock().tags_mean = Some(digest.into());
+    }
+
+    /// The digests that each call to collect was told to be in use.
+    pub fn collected(&self) -> Vec<Vec<String>> {
+        self.state.lock().collected.clone()
     }
 
     /// What containers are said to use.
@@ -170,11 +182,17 @@ impl Images for FakeImages {
         self.0.call("image", reference)?;
         progress(1, 1, "");
         let config = ImageSettings { env: vec![("PATH".into(), "/usr/bin".into())], ..ImageSettings::default() };
-        let digest = if reference == "host" { String::new() } else { "sha256:0a".into() };
+        let tags_mean = self.0.state.lock().tags_mean.clone().unwrap_or_else(|| "sha256:0a".into());
+        let digest = match reference.split_once('@') {
+            Some((_, pinned)) => pinned.to_owned(),
+            None if reference == "host" => String::new(),
+            None => tags_mean,
+        };
         Ok(PreparedImage { reference: reference.into(), digest, root: "/".into(), config, hit: true, bytes: 0 })
     }
 
-    async fn collect(&self, _used: &[String]) -> Result<u64, NodeError> {
+    async fn collect(&self, used: &[String]) -> Result<u64, NodeError> {
+        self.0.state.lock().collected.push(used.to_vec());
         Ok(0)
     }
 }

@@ -5,6 +5,7 @@ pub mod bounds;
 pub(crate) mod conditions;
 pub(crate) mod create;
 mod environment;
+mod lower;
 mod merge;
 mod message;
 mod prepare;
@@ -85,6 +86,7 @@ impl Instances {
         if request.forget && domain::name::is_id(&request.workspace_id) {
             let _lock = self.world.locks.lock(&request.workspace_id).await;
             self.world.content.forget(&request.workspace_id).await?;
+            self.collect_images();
         }
         self.world.reports.publish(gone(request));
         Ok(())
@@ -146,6 +148,12 @@ impl Instances {
         let _ = self.recovered.subscribe().wait_for(|is_recovered| *is_recovered).await;
     }
 
+    /// Removes images that nobody uses, in the background.
+    fn collect_images(&self) {
+        let (world, halt) = (self.world.clone(), self.halt.clone());
+        self.tasks.spawn(async move { halt.run_until_cancelled(lower::collect(&world)).await });
+    }
+
     fn handle(&self, id: &str) -> Option<Handle> {
         self.actors.lock().get(id).cloned()
     }
@@ -154,11 +162,14 @@ impl Instances {
         let id = record.spec.id.clone();
         let (actor, handle) = Actor::new(self.world.clone(), record, lock, self.halt.clone());
         self.actors.lock().insert(id.clone(), handle);
-        let (actors, reports) = (self.actors.clone(), self.world.reports.clone());
+        let instances = self.clone();
         self.tasks.spawn(async move {
-            actor.live(answer).await;
-            actors.lock().remove(&id);
-            reports.forget(&id);
+            let has_forgotten = actor.live(answer).await;
+            instances.actors.lock().remove(&id);
+            instances.world.reports.forget(&id);
+            if has_forgotten {
+                instances.collect_images();
+            }
         });
     }
 }

@@ -10,7 +10,7 @@ use domain::class::Class;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::error::NodeError;
-pub use records::{InstanceRecord, StopRequest, WorkspaceRecord};
+pub use records::{InstanceRecord, Lower, StopRequest, WorkspaceRecord};
 
 /// The form of the database that this version writes and reads.
 const FORMAT: &str = "1";
@@ -139,6 +139,25 @@ impl Store {
             change(&mut record);
             table.insert(id, serde_json::to_vec(&record)?.as_slice())?;
             Ok(())
+        })
+    }
+
+    /// What the writable layer of a workspace was made over: what is known already, else `lower` from now on.
+    pub fn made_over(&self, id: &str, lower: Lower) -> Result<Lower, NodeError> {
+        if let Some(known) = self.workspace(id)?.lower {
+            return Ok(known);
+        }
+        let mut made = lower.clone();
+        self.update_workspace(id, |record| made = record.lower.get_or_insert(lower).clone())?;
+        Ok(made)
+    }
+
+    /// The images under every workspace that is kept.
+    pub fn lowers(&self) -> Result<Vec<Lower>, NodeError> {
+        self.read("read the workspaces", |transaction| {
+            let table = transaction.open_table(WORKSPACES)?;
+            let records = table.iter()?.map(|row| Ok(serde_json::from_slice::<WorkspaceRecord>(row?.1.value())?));
+            records.filter_map(|record| record.map(|record| record.lower).transpose()).collect()
         })
     }
 

@@ -9,6 +9,8 @@ mod hostile;
 mod life;
 #[path = "stories/local.rs"]
 mod local;
+#[path = "stories/lowers.rs"]
+mod lowers;
 #[path = "stories/stream.rs"]
 mod stream;
 #[path = "stories/support.rs"]

@@ -103,6 +103,12 @@ impl ImageStore {
     /// Makes an image ready: from disk if what the reference means is there, else from its registry. When the registry
     /// is away, a tag means what it meant the last time.
     pub async fn pull(&self, reference: &Reference, progress: &Progress) -> Result<StoredImage, StoreError> {
+        // A digest says it all: what a workspace was made over starts without the registry, whatever name it was pulled by.
+        if let Some(digest) = reference.digest()
+            && let Some(image) = self.find(digest).await?
+        {
+            return Ok(self.hand_out(image));
+        }
         let known = self.known(reference).await?;
         if let (Some(known), Some(_)) = (&known, reference.digest()) {
             return Ok(self.hand_out(known.image.clone()));

@@ -78,10 +78,12 @@ impl Actor {
         (actor, me)
     }
 
-    /// Lives until the instance is gone or the daemon ends. `answer` is told when a new instance is stored.
-    pub(super) async fn live(mut self, answer: Option<Answer>) {
+    /// Lives until the instance is gone or the daemon ends; true when the workspace was forgotten with it. `answer` is
+    /// told when a new instance is stored.
+    pub(super) async fn live(mut self, answer: Option<Answer>) -> bool {
         let halt = self.halt.clone();
         let _ = halt.run_until_cancelled(self.handle_all(answer)).await;
+        self.is_over && self.record.remove == Some(true)
     }
 
     async fn handle_all(&mut self, answer: Option<Answer>) {

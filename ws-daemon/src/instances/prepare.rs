@@ -6,7 +6,7 @@ use api::v1::{Condition, InstanceSpec, content_spec};
 use domain::class::Class;
 use tokio_util::sync::CancellationToken;
 
-use super::conditions;
+use super::{conditions, lower};
 use super::message::Prepared;
 use super::timeline::Timeline;
 use crate::error::NodeError;
@@ -32,6 +32,7 @@ pub async fn prepare(
     );
     let image = image.map_err(|error| conditions::failed("ImageReady", &error))?;
     let (layer, bundle, lock) = content.map_err(|error| conditions::failed("ContentReady", &error))?;
+    let image = settled(world, spec, timeline, cancel, image).await.map_err(|error| conditions::failed("ImageReady", &error))?;
     let network = network.map_err(|error| conditions::failed("NetworkReady", &error))?;
     let record = world.store.workspace(&spec.workspace_id).map_err(|error| conditions::failed("ContentReady", &error))?;
     let content_ready = layer.found && record.content_ready;
@@ -45,7 +46,31 @@ async fn image(
     timeline: &Timeline,
     cancel: &CancellationToken,
 ) -> Result<PreparedImage, NodeError> {
-    let pull = within(world.limits.image, "image", world.images.prepare(&spec.image, timeline.progress("image")));
+    let wanted = lower::wanted(world, spec)?;
+    pull(world, &wanted, timeline, cancel).await
+}
+
+/// The image that the workspace's layer is made over, which the lock of the workspace has made certain.
+async fn settled(
+    world: &World,
+    spec: &InstanceSpec,
+    timeline: &Timeline,
+    cancel: &CancellationToken,
+    image: PreparedImage,
+) -> Result<PreparedImage, NodeError> {
+    match lower::settle(world, &spec.workspace_id, &image).await? {
+        Some(other) => pull(world, &other, timeline, cancel).await,
+        None => Ok(image),
+    }
+}
+
+async fn pull(
+    world: &World,
+    reference: &str,
+    timeline: &Timeline,
+    cancel: &CancellationToken,
+) -> Result<PreparedImage, NodeError> {
+    let pull = within(world.limits.image, "image", world.images.prepare(reference, timeline.progress("image")));
     timeline
         .run("image", unless(cancel, pull), |image, step| {
             (step.hit, step.bytes) = (image.hit, image.bytes);

@@ -34,6 +34,7 @@ impl Instances {
             self.begin(record, lock, None);
         }
         self.recovered.send_replace(true);
+        self.collect_images();
         Ok(())
     }
 }

@@ -43,6 +43,26 @@ pub struct WorkspaceRecord {
     pub content_ready: bool,
     /// Its `init` tasks have run.
     pub init_done: bool,
+    /// What its writable layer was made over; written before anything is written to the layer.
+    #[serde(default)]
+    pub lower: Option<Lower>,
+}
+
+/// The image under a writable layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lower {
+    /// What was asked for at the first start: "host" or a reference.
+    pub image: String,
+    /// Its manifest digest; empty for "host".
+    pub digest: String,
+}
+
+impl Lower {
+    /// The reference that means this image and no other: "debian:12@sha256:…"; "host" means itself.
+    pub fn reference(&self) -> String {
+        let name = self.image.split('@').next().unwrap_or_default();
+        if self.digest.is_empty() { self.image.clone() } else { format!("{name}@{}", self.digest) }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
