@@ -11,6 +11,7 @@
 pub mod capture;
 pub mod check;
 pub mod chunker;
+pub mod command;
 pub mod diff;
 pub mod digest;
 pub mod error;
