@@ -122,6 +122,7 @@ fn limits(config: &Config) -> Limits {
         start: config.start_deadline.0,
         stop_grace: config.stop_grace.0,
         usage_interval: config.usage_interval.0,
+        disk_interval: config.disk_interval.0,
         retry: Duration::from_millis(250),
     }
 }

@@ -38,6 +38,7 @@ pub struct Config {
     pub stop_grace: HumanDuration,
     pub log_bytes: ByteSize,
     pub usage_interval: HumanDuration,
+    pub disk_interval: HumanDuration,
     pub min_free: ByteSize,
     pub insecure_registries: Vec<String>,
     pub labels: BTreeMap<String, String>,

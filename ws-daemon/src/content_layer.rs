@@ -84,7 +84,7 @@ impl WorkspaceContent for NodeLocalContent {
 
     async fn size(&self, workspace_id: &str) -> Result<u64, NodeError> {
         let upper = self.layout.workspace(workspace_id).join("upper");
-        blocking("measure a workspace", move || removal::size(&upper)).await
+        at_low_priority("measure a workspace", move || removal::size(&upper)).await
     }
 }
 
@@ -105,6 +105,21 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, NodeError> {
     let doing = doing.to_owned();
     spawn_blocking(call).await.unwrap_or_else(|source| Err(NodeError::Inside { doing, source: source.into() }))
+}
+
+/// As [`blocking`], on a thread of its own that gives way to everybody else's work.
+async fn at_low_priority<T: Send + 'static>(
+    doing: &str,
+    call: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
+) -> Result<T, NodeError> {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let work = move || {
+        // On Linux a priority is the thread's own. Without it the work is done all the same.
+        let _ = rustix::process::setpriority_process(None, 19);
+        drop(answer.send(call()));
+    };
+    std::thread::Builder::new().name("measure".into()).spawn(work).map_err(NodeError::io(doing))?;
+    answered.await.unwrap_or_else(|source| Err(NodeError::Inside { doing: doing.into(), source: source.into() }))
 }
 
 #[cfg(test)]

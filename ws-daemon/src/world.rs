@@ -45,6 +45,7 @@ pub struct Limits {
     pub start: Duration,
     pub stop_grace: Duration,
     pub usage_interval: Duration,
+    pub disk_interval: Duration,
     /// Before the first repetition of what failed while cleaning up; doubles up to 64 times that.
     pub retry: Duration,
 }

@@ -1,6 +1,9 @@
 //! One task per instance. It alone changes the instance's record: an event moves the phase as `domain::phase` says, the
 //! record is stored, and only then do the actions run, elsewhere, ending in events that come back here.
 
+mod deadline;
+mod record;
+
 use std::time::{Duration, Instant};
 
 use api::v1::{Condition, InstanceSpec, Visibility};
@@ -15,8 +18,6 @@ use super::timeline::Timeline;
 use super::watchers::{self, Watchers};
 use super::work::Work;
 use super::{conditions, merge, wire};
-use crate::backoff::Backoff;
-use crate::error::NodeError;
 use crate::ports::Running;
 use crate::store::{InstanceRecord, StopRequest};
 use crate::world::{WorkspaceLock, World, now_ms};
@@ -124,6 +125,7 @@ impl Actor {
             Message::Started(running) => self.started(running).await,
             Message::Supervisor(state) => self.heard(*state).await,
             Message::Usage(usage) => self.uses(usage).await,
+            Message::Disk(bytes) => self.holds(bytes).await,
             Message::Changed => self.publish().await,
             Message::Released => self.released().await,
         }
@@ -282,24 +284,6 @@ impl Actor {
         }
     }
 
-    /// Content that is ready is written down before anybody hears of it: it is never brought in twice.
-    async fn remember_content(&mut self, state: &api::v1::SupervisorState) {
-        let Some(content) = &state.content else { return };
-        let before = self.record.status.content.as_ref();
-        let is_known = before.is_some_and(|known| known.ready == content.ready && known.init_done == content.init_done);
-        if !content.ready || is_known {
-            return;
-        }
-        let (store, id, init_done) = (self.world.store.clone(), self.record.spec.workspace_id.clone(), content.init_done);
-        self.insist("remember the content", move || {
-            store.update_workspace(&id, |record| {
-                record.content_ready = true;
-                record.init_done |= init_done;
-            })
-        })
-        .await;
-    }
-
     fn drop_source(&self) {
         let Some(digest) = super::prepare::bundle_digest(&self.record.spec).map(str::to_owned) else { return };
         let sources = self.world.sources.clone();
@@ -310,12 +294,20 @@ impl Actor {
         });
     }
 
-    async fn uses(&mut self, usage: api::v1::Usage) {
-        let killed_before = self.record.status.usage.map_or(0, |usage| usage.oom_kills);
+    async fn uses(&mut self, mut usage: api::v1::Usage) {
+        let before = self.record.status.usage.unwrap_or_default();
+        let killed_before = before.oom_kills;
+        // Measured on its own, and seldom.
+        usage.disk_bytes = before.disk_bytes;
         if usage.oom_kills > killed_before {
             self.world.reports.event(merge::out_of_memory(&self.record.spec, usage));
         }
         self.record.status.usage = Some(usage);
+        self.publish().await;
+    }
+
+    async fn holds(&mut self, disk_bytes: u64) {
+        self.record.status.usage.get_or_insert_default().disk_bytes = disk_bytes;
         self.publish().await;
     }
 
@@ -362,60 +354,4 @@ impl Actor {
             halt.run_until_cancelled(all).await;
         });
     }
-
-    /// What happens if nothing else does, and in how long.
-    fn deadline(&self) -> Option<(Duration, Event, Condition)> {
-        let (phase, lifecycle) = (self.record.phase, self.record.spec.lifecycle.unwrap_or_default());
-        let until =
-            |limit_ms: u64| Duration::from_millis((self.record.started_unix_ms + limit_ms as i64 - now_ms()).max(0) as u64);
-        let start = match lifecycle.start_deadline_ms {
-            0 => self.world.limits.start.as_millis() as u64,
-            chosen => chosen,
-        };
-        let is_starting = matches!(phase, Phase::Preparing | Phase::Starting);
-        let is_alive = is_starting || phase == Phase::Running;
-        let silent = self.silent_since.filter(|_| phase == Phase::Starting);
-        let deadlines = [
-            is_starting.then(|| (until(start), Event::StartDeadlinePassed, merge::too_slow(start))),
-            (is_alive && lifecycle.max_lifetime_ms > 0)
-                .then(|| (until(lifecycle.max_lifetime_ms), Event::LifetimeExpired, merge::too_old(lifecycle.max_lifetime_ms))),
-            silent
-                .map(|since| (self.world.limits.supervisor.saturating_sub(since.elapsed()), Event::StartFailed, merge::silent())),
-        ];
-        deadlines.into_iter().flatten().min_by_key(|(wait, ..)| *wait)
-    }
-
-    async fn persist(&mut self) {
-        let (store, record) = (self.world.store.clone(), self.record.clone());
-        self.insist("store the instance", move || store.put_instance(&record)).await;
-    }
-
-    /// Writes until it is written: nothing may be done that is not stored, and nothing is lost by waiting.
-    async fn insist(&self, doing: &str, write: impl Fn() -> Result<(), NodeError> + Send + Sync + 'static) {
-        let write = Arc::new(write);
-        let mut backoff = Backoff::new(self.world.limits.retry, self.world.limits.retry * 64);
-        loop {
-            let once = write.clone();
-            match crate::content_layer::blocking(doing, move || once()).await {
-                Ok(()) => return,
-                Err(error) => tracing::error!(id = self.record.spec.id, error = domain_chain(&error), "{doing}"),
-            }
-            tokio::time::sleep(backoff.wait()).await;
-        }
-    }
-
-    /// Tells what is known, with a number that was never used before.
-    async fn publish(&mut self) {
-        merge::timeline(&mut self.record.status, &self.timeline.steps());
-        self.record.status.sequence += 1;
-        if self.record.status.sequence >= self.record.sequence_ceiling {
-            self.record.sequence_ceiling = self.record.status.sequence + SEQUENCES;
-            self.persist().await;
-        }
-        self.world.reports.publish(self.record.status.clone());
-    }
-}
-
-fn domain_chain(error: &NodeError) -> String {
-    daemon_kit::status::chain(error)
 }

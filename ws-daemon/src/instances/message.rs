@@ -34,6 +34,8 @@ pub enum Message {
     Supervisor(Box<SupervisorState>),
     /// What it uses.
     Usage(Usage),
+    /// Bytes that the workspace holds on this node's disk.
+    Disk(u64),
     /// The timeline has news.
     Changed,
     /// Container, mounts, cgroups and network are gone.

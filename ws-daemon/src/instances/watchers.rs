@@ -33,6 +33,7 @@ pub fn watch(world: &World, id: &str, workspace_id: &str, running: Running, acto
     tokio::spawn(end.clone().run_until_cancelled_owned(exit(world.clone(), id.into(), running.pidfd, actor.clone())));
     tokio::spawn(end.clone().run_until_cancelled_owned(states(world.clone(), id.into(), actor.clone())));
     tokio::spawn(end.clone().run_until_cancelled_owned(usage(world.clone(), id.into(), actor.clone())));
+    tokio::spawn(end.clone().run_until_cancelled_owned(disk(world.clone(), workspace_id.into(), actor.clone())));
     let collect = crate::logs::collect(world.logs.clone(), world.layout.supervisor_socket(id), workspace_id.into(), id.into());
     let collect = until(collect);
     let logs = tokio::spawn(async move {
@@ -91,5 +92,23 @@ async fn usage(world: World, id: String, actor: Sender<Message>) {
         {
             return;
         }
+    }
+}
+
+/// A workspace may hold millions of files: they are counted seldom, the first time when the container starts.
+async fn disk(world: World, workspace_id: String, actor: Sender<Message>) {
+    let mut ticks = tokio::time::interval(world.limits.disk_interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        measure(&world, &workspace_id, &actor).await;
+    }
+}
+
+/// Tells how much a workspace holds on the disk.
+pub async fn measure(world: &World, workspace_id: &str, actor: &Sender<Message>) {
+    match world.content.size(workspace_id).await {
+        Ok(bytes) => drop(actor.send(Message::Disk(bytes)).await),
+        Err(error) => tracing::debug!(%error, workspace_id, "measure a workspace"),
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::actor::Handle;
 use super::message::{Message, Prepared};
 use super::timeline::Timeline;
-use super::watchers::Watchers;
+use super::watchers::{self, Watchers};
 use super::{conditions, create, prepare};
 use crate::backoff::Backoff;
 use crate::content_layer::{blocking, discard};
@@ -210,7 +210,10 @@ impl Work {
         let mut backoff = Backoff::new(self.world.limits.retry * 4, self.world.limits.retry * 256);
         loop {
             match self.world.content.keep(&self.spec.workspace_id).await {
-                Ok(()) => return self.tell(Event::ContentKept).await,
+                Ok(()) => {
+                    self.measure();
+                    return self.tell(Event::ContentKept).await;
+                }
                 Err(error) => {
                     tracing::error!(id = self.spec.id, error = daemon_kit::status::chain(&error), "keep the content");
                     let condition = conditions::failed("ContentKept", &error);
@@ -221,6 +224,12 @@ impl Work {
                 return false;
             }
         }
+    }
+
+    /// Tells what the workspace holds now; nobody waits for it.
+    fn measure(&self) {
+        let (world, id, actor) = (self.world.clone(), self.spec.workspace_id.clone(), self.actor.clone());
+        tokio::spawn(async move { watchers::measure(&world, &id, &actor).await });
     }
 
     /// Takes everything away that was made for the instance, then lets go of the workspace.

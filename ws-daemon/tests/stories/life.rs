@@ -149,6 +149,25 @@ async fn out_of_memory_is_named() {
 }
 
 #[tokio::test]
+async fn what_a_workspace_holds_on_the_disk_is_told_when_it_has_stopped_and_when_it_runs_again() {
+    const WRITTEN: u64 = 1 << 20;
+    let node = TestNode::new().await;
+    let first = spec('a', '1');
+    node.running(&first).await;
+    std::fs::write(node.upper(&first.workspace_id).join("file"), vec![1; WRITTEN as usize]).expect("write");
+    node.stop(&first).await;
+    node.until_phase(&first.id, Phase::Stopped).await;
+    node.until(&first.id, |status| status.usage.is_some_and(|usage| usage.disk_bytes >= WRITTEN)).await;
+
+    let again = spec('b', '1');
+    node.running(&again).await;
+    node.until(&again.id, |status| status.usage.is_some_and(|usage| usage.disk_bytes >= WRITTEN)).await;
+    node.machine.set_usage(Usage { memory_bytes: 7, ..Usage::default() });
+    let status = node.until(&again.id, |status| status.usage.is_some_and(|usage| usage.memory_bytes == 7)).await;
+    assert!(status.usage.is_some_and(|usage| usage.disk_bytes >= WRITTEN), "what the groups say takes nothing away");
+}
+
+#[tokio::test]
 async fn a_maximum_lifetime_is_kept_without_an_orchestrator() {
     let node = TestNode::new().await;
     let lifecycle = Lifecycle { max_lifetime_ms: 300, ..Lifecycle::default() };
