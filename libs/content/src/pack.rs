@@ -1,11 +1,13 @@
 //! A pack in the making: frames one after another, closed by their index. `docs/formats/frame-and-pack.md`.
 
 use crate::digest::Digest;
-use crate::frame::Frame;
+use crate::frame::{self, Frame};
 use crate::index::{BlobRecord, FrameRecord, Index, Kind};
 
 /// A pack with at least this many bytes is closed. It is held in memory until it is durable.
 pub const TARGET: usize = 16 << 20;
+/// What the index of a pack of small files takes, about.
+const INDEX_ROOM: usize = 1 << 20;
 
 /// A finished pack.
 #[derive(Debug)]
@@ -33,6 +35,10 @@ impl Builder {
 
     /// Adds a frame; gives back the pack when it became full. No blob may be given twice.
     pub fn push(&mut self, frame: &Frame) -> Option<Pack> {
+        if self.bytes.is_empty() {
+            // At once, for a vector that doubles would take twice the memory of a pack.
+            self.bytes.reserve_exact(TARGET + frame::MAX_CHUNKS + INDEX_ROOM);
+        }
         let number = self.index.frames.len() as u32;
         self.index.frames.push(FrameRecord {
             digest: frame.digest,

@@ -60,19 +60,15 @@ pub fn data<E: From<ContentError>>(
         if parts.is_empty() {
             continue;
         }
-        reader.chunk(chunk.digest, |bytes| parts.iter().try_for_each(|(at, from, count)| piece(*at, &bytes[*from..from + count])))??;
+        reader.chunk(chunk.digest, |bytes| {
+            parts.iter().try_for_each(|(at, from, count)| piece(*at, &bytes[*from..from + count]))
+        })??;
     }
     Ok(())
 }
 
 /// Writes a range of a file, holes as zeros; less than `length` when the file ends before.
-pub fn copy(
-    reader: &mut Reader<'_>,
-    file: &File,
-    offset: u64,
-    length: u64,
-    out: &mut dyn Write,
-) -> Result<(), ContentError> {
+pub fn copy(reader: &mut Reader<'_>, file: &File, offset: u64, length: u64, out: &mut dyn Write) -> Result<(), ContentError> {
     let mut at = offset;
     let mut failed = |at: u64, bytes: &[u8], zeros: u64| {
         let zeros = std::io::copy(&mut std::io::Read::take(std::io::repeat(0), zeros), out);

@@ -101,10 +101,10 @@ impl Repository {
         if let Some(digest) = Digest::parse(name) {
             return Ok(digest);
         }
-        if head::good_name(name) {
-            if let Some((head, _)) = self.head(name)? {
-                return Ok(head.snapshot);
-            }
+        if head::good_name(name)
+            && let Some((head, _)) = self.head(name)?
+        {
+            return Ok(head.snapshot);
         }
         let mut found = self.snapshots()?.into_iter().filter(|digest| name.len() >= 8 && digest.to_string().starts_with(name));
         match (found.next(), found.next()) {

@@ -74,9 +74,7 @@ pub fn restore(repository: &Repository, snapshot: &Snapshot, restore: &Restore) 
     let place = Place::make(&restore.dest)?;
     let done = fill(repository, snapshot, restore, &place).and_then(|found| place.publish().map(|()| found));
     match done {
-        Ok(found) => {
-            Ok(Restored { entries: found.entries, bytes: found.bytes, seconds: started.elapsed().as_secs_f64() })
-        }
+        Ok(found) => Ok(Restored { entries: found.entries, bytes: found.bytes, seconds: started.elapsed().as_secs_f64() }),
         Err(error) => {
             place.discard();
             Err(error)

@@ -135,12 +135,7 @@ fn refuse_shrinking(name: &str, parent: &Snapshot, captured: &Captured) -> Resul
     Ok(())
 }
 
-fn move_head(
-    repository: &Repository,
-    name: &str,
-    old: Option<(Head, Vec<u8>)>,
-    snapshot: Digest,
-) -> Result<Head, ContentError> {
+fn move_head(repository: &Repository, name: &str, old: Option<(Head, Vec<u8>)>, snapshot: Digest) -> Result<Head, ContentError> {
     let head = Head::following(name, old.as_ref().map(|(head, _)| head), snapshot);
     let expected = old.as_ref().map(|(_, bytes)| bytes.as_slice());
     let moved = repository.store.compare_and_set(&format!("heads/{name}"), expected, &head.encode())?;

@@ -91,7 +91,11 @@ impl<'w> FileReader<'w> {
         let sparse = (stat.st_blocks as u64) < size.div_ceil(512);
         let holes = if sparse { find_holes(fd, size)? } else { Vec::new() };
         let mut file = File { size, holes, ..File::default() };
-        if file.data_length() <= chunker::MIN as u64 { self.read_small(fd, &mut file)? } else { self.read_big(fd, &mut file)? }
+        if file.data_length() <= chunker::MIN as u64 {
+            self.read_small(fd, &mut file)?
+        } else {
+            self.read_big(fd, &mut file)?
+        }
         Ok(file)
     }
 

@@ -75,11 +75,7 @@ struct Walk<'w> {
 }
 
 /// Walks the directory of the plan and stores its chunks.
-pub(super) fn walk<'w>(
-    repository: &'w Repository,
-    plan: &'w Plan<'w>,
-    writer: &'w Writer<'w>,
-) -> Result<Walked, ContentError> {
+pub(super) fn walk<'w>(repository: &'w Repository, plan: &'w Plan<'w>, writer: &'w Writer<'w>) -> Result<Walked, ContentError> {
     let failed = |action| ContentError::file::<std::io::Error>(action, &plan.root);
     let started = SystemTime::now();
     let root = sys::beneath::open_own_dir(&plan.root).map_err(failed("open the directory"))?;

@@ -12,10 +12,13 @@ use crate::tree::Tree;
 /// How many opened frames a reader keeps: neighbours are read one after another.
 const KEPT: usize = 3;
 
+/// The pack, and the number of the frame in it.
+type FrameName = (Digest, u32);
+
 /// Reads blobs, one after another.
 pub struct Reader<'r> {
     repository: &'r Repository,
-    kept: Vec<((Digest, u32), Arc<Vec<u8>>)>,
+    kept: Vec<(FrameName, Arc<Vec<u8>>)>,
 }
 
 impl std::fmt::Debug for Reader<'_> {

@@ -71,13 +71,7 @@ impl<'r> Writer<'r> {
 
 impl Repository {
     /// Stores an object under a name that follows from its bytes, and reads it back.
-    pub(crate) fn put_verified(
-        &self,
-        object: &'static str,
-        key: &str,
-        digest: Digest,
-        bytes: &[u8],
-    ) -> Result<(), ContentError> {
+    pub(crate) fn put_verified(&self, object: &'static str, key: &str, digest: Digest, bytes: &[u8]) -> Result<(), ContentError> {
         self.store.put_if_absent(key, bytes)?;
         match self.store.get(key)? {
             Some(read) if read == bytes => Ok(()),

@@ -262,8 +262,7 @@ impl<'w> Worker<'w> {
 
 impl Walk<'_> {
     pub(super) fn root_meta(&self, stat: &Stat) -> Result<Meta, ContentError> {
-        let mut files =
-            FileReader::new(self.writer).map_err(ContentError::file("make a compressor for", &self.plan.root))?;
+        let mut files = FileReader::new(self.writer).map_err(ContentError::file("make a compressor for", &self.plan.root))?;
         let failed = ContentError::file("read extended attributes of", &self.plan.root);
         let xattrs = files.xattrs(self.root.as_fd()).map_err(failed)?;
         Ok(self.meta(b"", stat, xattrs))

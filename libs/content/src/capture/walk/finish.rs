@@ -67,10 +67,10 @@ fn store(writer: &Writer<'_>, frames: &mut frame::Builder, tree: &Tree) -> Resul
         let why = "its tree object would be longer than 1 GiB";
         return Err(ContentError::Invalid { what: "directory", value: digest.to_string(), why });
     }
-    if writer.claim(digest) {
-        if let Some(frame) = frames.push(digest, &bytes) {
-            writer.push(&frame)?;
-        }
+    if writer.claim(digest)
+        && let Some(frame) = frames.push(digest, &bytes)
+    {
+        writer.push(&frame)?;
     }
     Ok(digest)
 }
