@@ -47,11 +47,25 @@ pub struct ContentReady {
 
 /// Brings content in, and says in the hub how far it is and how it ended.
 pub async fn bring_in(ctx: &Context) -> Result<ContentReady, ContentError> {
+    git_settings(ctx).await;
     let result = match ctx.config.spec.content.as_ref().and_then(|content| content.initial.as_ref()) {
         Some(content_spec::Initial::Git(source)) => from_git(ctx, source).await,
         _ => empty(ctx),
     };
     result.inspect_err(|error| failed(ctx, error))
+}
+
+/// What the repository wants of Git, in the file of the workspace's user. Our own runs of Git do not read it.
+async fn git_settings(ctx: &Context) {
+    let home = Path::new(&ctx.config.supervisor.home);
+    let file = home.join(".gitconfig").display().to_string();
+    let git = Git::new(ctx, None, "the settings of Git");
+    for setting in &ctx.config.spec.git_config {
+        let args = ["--file", &file, "--replace-all", "--", &setting.key, &setting.value];
+        if let Err(error) = git.run(Call::new("config", home).args(args)).await {
+            tracing::warn!(key = setting.key, %error, "set what the repository wants of Git");
+        }
+    }
 }
 
 fn empty(ctx: &Context) -> Result<ContentReady, ContentError> {

@@ -1,6 +1,7 @@
 //! `.gitpod.yml`, the whole schema. What cannot be understood is said with line and column and left out; the rest
 //! counts. A file that is no YAML at all gives the defaults, so that the workspace starts and its owner can mend it.
 
+mod git_config;
 mod honoured;
 mod locations;
 mod node;
@@ -45,7 +46,7 @@ pub struct Config {
     pub checkout_location: Option<String>,
     /// Where terminals and tasks start, below /workspace.
     pub workspace_location: Option<String>,
-    /// `git config` of the repository.
+    /// Settings of Git for the workspace's user, in order; none that runs a program.
     pub git_config: Vec<(String, String)>,
     /// When prebuilds ran on gitpod.io.
     pub github_prebuilds: Vec<(String, String)>,

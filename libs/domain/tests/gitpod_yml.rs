@@ -57,6 +57,27 @@ fn every_key_in_every_form_is_taken() {
 }
 
 #[test]
+fn settings_of_git_that_run_a_program_are_left_out_and_said() {
+    let refused = [
+        "core.hooksPath",
+        "core.fsmonitor",
+        "CORE.sshCommand",
+        "alias.st",
+        "credential.helper",
+        "include.path",
+        "includeIf.gitdir:/.path",
+        "filter.x.smudge",
+        "diff.x.textconv",
+        "url.https://evil/.insteadOf",
+    ];
+    for key in refused {
+        let parsed = parse(format!("gitConfig:\n  \"{key}\": x\n  pull.rebase: true\n").as_bytes());
+        assert_eq!(parsed.config.git_config, [("pull.rebase".to_owned(), "true".to_owned())], "{key}");
+        assert!(said(&parsed)[0].starts_with(&format!("2:3: `gitConfig.{key}` ")), "{:?}", said(&parsed));
+    }
+}
+
+#[test]
 fn mistakes_are_said_with_line_and_column_and_the_rest_counts() {
     let parsed = fixture("mistakes.yml");
     assert!(!parsed.has_error());

@@ -125,7 +125,13 @@ pub fn spec(
         run_init: true,
         git_user_name: settings.config().git_user_name.clone(),
         git_user_email: settings.config().git_user_email.clone(),
+        git_config: git_settings(config),
     })
+}
+
+fn git_settings(config: &Config) -> Vec<api::v1::GitSetting> {
+    let setting = |(key, value): &(String, String)| api::v1::GitSetting { key: key.clone(), value: value.clone() };
+    config.git_config.iter().map(setting).collect()
 }
 
 /// The spec of a later start: the same, for a new instance.

@@ -23,11 +23,12 @@ fn condition<'a>(workspace: &'a Workspace, kind: &str) -> &'a Condition {
 async fn a_repositorys_tasks_ports_and_image_are_honoured() {
     let world = World::start().await;
     let node = world.node("n1").await;
-    node.config_file("image: docker.io/library/debian:12\ntasks:\n- init: make\n  command: serve\nports:\n- port: 3000\n  visibility: public\nworkspaceLocation: App/sub\ntypo: 1\n");
+    node.config_file("image: docker.io/library/debian:12\ntasks:\n- init: make\n  command: serve\nports:\n- port: 3000\n  visibility: public\nworkspaceLocation: App/sub\ntypo: 1\ngitConfig:\n  pull.rebase: true\n");
     let env = vec![EnvVar { name: "A".into(), value: "b".into() }];
     world.create_request(CreateWorkspaceRequest { env: env.clone(), ..request("app") }).await.expect("create");
     let running = world.running("app").await;
     let spec = node.memory(|memory| memory.applied.remove(0));
+    assert_eq!(spec.git_config, [GitSetting { key: "pull.rebase".into(), value: "true".into() }]);
     assert_eq!((spec.image.as_str(), spec.tasks.len(), spec.tasks[0].init.as_str()), ("docker.io/library/debian:12", 1, "make"));
     assert_eq!((spec.ports[0].first, spec.ports[0].visibility()), (3000, Visibility::Public));
     assert_eq!((spec.working_directory.as_str(), spec.env), ("/workspace/App/sub", env));

@@ -385,3 +385,22 @@ async fn a_clone_that_is_still_partial_at_a_restart_is_completed_then() -> anyho
     assert!(!testkit::git::git(&app, missing, b"")?.contains('?'));
     Ok(())
 }
+
+#[tokio::test]
+async fn what_the_repository_wants_of_git_is_set_for_the_user_at_each_start() -> anyhow::Result<()> {
+    let setting = |key: &str, value: &str| GitSetting { key: key.into(), value: value.into() };
+    let mut instance = Instance::with(|config| {
+        as_user(config);
+        std::fs::write(Path::new(&config.home).join(".gitconfig"), "[pull]\n\trebase = false\n").expect("an earlier choice");
+        let directory = PathBuf::from(&config.home).with_file_name("workspace").join("app");
+        let spec = config.spec.get_or_insert_default();
+        spec.repository_directory = directory.display().to_string();
+        spec.git_config = vec![setting("pull.rebase", "true"), setting("core.abbrev", "-1"), setting("--unset", "x")];
+    })
+    .await?;
+    ready(&mut instance).await?;
+    let text = std::fs::read_to_string(instance.home.join(".gitconfig"))?;
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    assert_eq!(lines, ["[pull]", "rebase = true", "[core]", "abbrev = -1"], "all that can be set, and nothing else");
+    Ok(())
+}

@@ -1,5 +1,6 @@
 //! The top level, and the parts that are small.
 
+use super::git_config;
 use super::node::{Node, Value};
 use super::reader::Reader;
 use super::{AdditionalRepository, Config, CoreDump, Image, JetBrains, locations, ports, tasks};
@@ -45,7 +46,7 @@ pub(super) fn config(root: &Node, reader: &mut Reader) -> Config {
             "mainConfiguration" => config.main_configuration = reader.text(value, key),
             "checkoutLocation" => config.checkout_location = locations::read(value, key, reader),
             "workspaceLocation" => config.workspace_location = locations::read(value, key, reader),
-            "gitConfig" => config.git_config = git_config(value, reader),
+            "gitConfig" => config.git_config = git_config::read(value, reader),
             "github" => config.github_prebuilds = prebuilds(value, reader),
             "vscode" => config.vscode_extensions = extensions(value, reader),
             "jetbrains" => config.jetbrains = jetbrains(value, reader),
@@ -95,23 +96,6 @@ fn repository(node: &Node, reader: &mut Reader) -> Option<AdditionalRepository> 
         reader.warn(&node.referenced, "`additionalRepositories` has an entry without `url`; it is left out");
     }
     url.map(|url| AdditionalRepository { url, checkout_location })
-}
-
-/// Keys are `section.name`; anything else would be an option of Git's command line, or run a program.
-fn git_config(node: &Node, reader: &mut Reader) -> Vec<(String, String)> {
-    let mut settings = Vec::new();
-    for (key, value) in reader.entries(node, "gitConfig") {
-        let name = &key.value;
-        let letters = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'=');
-        if !letters || !name.contains('.') || name.starts_with(['-', '.']) || name.ends_with('.') {
-            reader.warn(&key.referenced, format!("`gitConfig.{name:.80}` is no setting of Git; it is left out"));
-            continue;
-        }
-        if let Some(text) = reader.text(value, "gitConfig") {
-            settings.push((name.clone(), text));
-        }
-    }
-    settings
 }
 
 fn prebuilds(node: &Node, reader: &mut Reader) -> Vec<(String, String)> {
