@@ -4,9 +4,10 @@ mod kit;
 
 use std::fs;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use content::check::check;
 use content::diff::{What, diff};
@@ -153,14 +154,17 @@ fn a_restore_overwrites_nothing_and_leaves_nothing_behind_when_it_fails() {
 fn a_file_that_is_written_while_it_is_saved_is_some_state_of_it_or_listed() {
     let (dir, source) = sample();
     let (store, path) = (local(&dir.path().join("store")), source.join("busy"));
-    fs::write(&path, vec![0; 3_000_000]).expect("write");
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    fs::write(&path, vec![0; 8_000_000]).expect("write");
+    let (file, stop) = (fs::File::options().write(true).open(&path).expect("open"), AtomicBool::new(false));
     let receipt = std::thread::scope(|scope| {
+        // In small steps and without a pause, so that each reading meets at least two states.
         scope.spawn(|| {
-            let mut state = 0u8;
-            while !stop.load(Ordering::Relaxed) {
-                state = state.wrapping_add(1);
-                fs::write(&path, vec![state; 3_000_000 - usize::from(state)]).expect("write");
+            for step in 0u64.. {
+                let state = [(step / 2000) as u8 ^ 1; 4000];
+                file.write_all_at(&state, step % 2000 * 4000).expect("write");
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
             }
         });
         let receipt = save_dir(&store, &source, None);
