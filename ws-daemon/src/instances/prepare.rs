@@ -6,9 +6,9 @@ use api::v1::{Condition, InstanceSpec, content_spec};
 use domain::class::Class;
 use tokio_util::sync::CancellationToken;
 
-use super::{conditions, lower};
 use super::message::Prepared;
 use super::timeline::Timeline;
+use super::{conditions, lower};
 use crate::error::NodeError;
 use crate::ports::{InstanceNetwork, PreparedImage, WritableLayer};
 use crate::world::{WorkspaceLock, World};

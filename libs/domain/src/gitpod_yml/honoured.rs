@@ -84,7 +84,10 @@ const TABLE: [Honoured; 45] = [
     honours("env", "for every process; the user's own variables go before it"),
     honours("checkoutLocation", "below /workspace; what leaves it is left out"),
     honours("workspaceLocation", "below /workspace; of a `*.code-workspace` file the folder counts"),
-    differs("gitConfig", "set for the workspace's user at each start; what runs a program or lifts a protection is left out, with a warning"),
+    differs(
+        "gitConfig",
+        "set for the workspace's user at each start; what runs a program or lifts a protection is left out, with a warning",
+    ),
     ignores("additionalRepositories", "only the repository itself is cloned so far"),
     ignores("additionalRepositories.url", "only the repository itself is cloned so far"),
     ignores("additionalRepositories.checkoutLocation", "only the repository itself is cloned so far"),
