@@ -68,7 +68,7 @@ pub fn refusal(key: &str) -> Option<&'static str> {
 /// Keys are `section.name`; anything else would be an option of Git's command line.
 pub(super) fn read(node: &Node, reader: &mut Reader) -> Vec<(String, String)> {
     let mut settings = Vec::new();
-    for (key, value) in reader.entries(node, "gitConfig").into_iter().take(MAX_SETTINGS) {
+    for (key, value) in reader.entries(node, "gitConfig").iter().take(MAX_SETTINGS) {
         let name = &key.value;
         let letters = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'=');
         if !letters || !name.contains('.') || name.starts_with(['-', '.']) || name.ends_with('.') {
