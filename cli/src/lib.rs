@@ -17,6 +17,8 @@ use std::process::ExitCode;
 
 /// Runs one command and turns its failure into words and an exit code.
 pub fn run(arguments: args::Arguments) -> ExitCode {
+    // Whoever starts us may have blocked signals for itself; blocked ones are inherited, and a server must hear SIGTERM.
+    let _ = nix::sys::signal::SigSet::all().thread_unblock();
     let json = commands::wants_json(&arguments.command);
     let outcome = match arguments.command {
         args::Command::Server(options) => server::run(&arguments.connection, &options),
